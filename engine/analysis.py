@@ -1,0 +1,94 @@
+"""Array maths over traces: merging pieces into words, and how much a head looks at a noun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.types import AttentionMap, Tokens
+
+
+def merge_words(attention: AttentionMap) -> AttentionMap:
+    """The same map between words: the sum over a word's key pieces, the mean over its query pieces.
+
+    Rows still sum to 1. Cross maps are grouped by the words predicted, encoder and decoder maps by the words
+    themselves.
+    """
+    predicted = attention.predicted_tokens
+    by = predicted if attention.kind == "cross" and predicted is not None else attention.query_tokens
+    rows, columns = _groups(by), _groups(attention.key_tokens)
+    summed = np.add.reduceat(attention.weights, [group[0] for group in columns], axis=3)
+    totals = np.add.reduceat(summed, [group[0] for group in rows], axis=2)
+    sizes = np.array([len(group) for group in rows], dtype=np.float32)[:, None]
+    return AttentionMap(
+        attention.kind,
+        (totals / sizes).astype(np.float32),
+        merge_tokens(attention.query_tokens, rows),
+        merge_tokens(attention.key_tokens, columns),
+        None if predicted is None else merge_tokens(predicted, rows),
+    )
+
+
+def _groups(tokens: Tokens) -> list[range]:
+    """Runs of positions that belong to the same word."""
+    starts = [i for i in range(len(tokens)) if i == 0 or tokens.words[i] != tokens.words[i - 1]]
+    return [range(a, b) for a, b in zip(starts, [*starts[1:], len(tokens)], strict=True)]
+
+
+def merge_tokens(tokens: Tokens, groups: Sequence[range]) -> Tokens:
+    """One position per group; its label is the text it spans, or the labels joined where special tokens are in it."""
+    labels, spans, special = [], [], []
+    for group in groups:
+        inside = [tokens.spans[i] for i in group if not tokens.special[i]]
+        span = (min(a for a, _ in inside), max(b for _, b in inside)) if inside else (0, 0)
+        mixed = any(tokens.special[i] for i in group)
+        labels.append(
+            "".join(tokens.labels[i] for i in group) if mixed else tokens.text[slice(*span)] or tokens.labels[group[0]]
+        )
+        spans.append(span)
+        special.append(not inside)
+    return Tokens(tokens.text, tuple(labels), (), tuple(range(len(labels))), tuple(spans), tuple(special))
+
+
+def merge_logprobs(logprobs: np.ndarray, tokens: Tokens) -> tuple[Tokens, np.ndarray]:
+    """Words of an output and their log-probabilities: the sum over a word's pieces (chain rule).
+
+    Args:
+        logprobs: float32 (T,), natural logarithm.
+        tokens: the T tokens predicted.
+    """
+    groups = _groups(tokens)
+    return merge_tokens(tokens, groups), np.add.reduceat(logprobs, [group[0] for group in groups])
+
+
+def positions_of(tokens: Tokens, start: int, end: int) -> tuple[int, ...]:
+    """Positions whose characters overlap [start, end) of the text."""
+    return tuple(i for i, (a, b) in enumerate(tokens.spans) if not tokens.special[i] and a < end and b > start)
+
+
+def span_mass(weights: np.ndarray, query: int, spans: Sequence[Sequence[int]]) -> np.ndarray:
+    """How much one position looks at each span of positions, for every layer and head.
+
+    Args:
+        weights: (layer, head, query, key).
+        query: the row.
+        spans: key positions of each span.
+
+    Returns:
+        (span, layer, head), in [0, 1]: the sum over the span's positions.
+    """
+    row = weights[:, :, query]
+    return np.stack([row[:, :, list(span)].sum(axis=-1) for span in spans])
+
+
+def resolves(weights: np.ndarray, query: int, candidates: Sequence[Sequence[int]], answer: int) -> np.ndarray:
+    """Whether each head gives the right candidate more mass than every other one.
+
+    Returns:
+        bool (layer, head).
+    """
+    mass = span_mass(weights, query, candidates)
+    others = np.delete(mass, answer, axis=0)
+    result: np.ndarray = mass[answer] > others.max(axis=0)
+    return result

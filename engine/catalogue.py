@@ -1,0 +1,111 @@
+"""The models that ship: a literal dict of cards. Scores are not here but beside the weights, written by commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from engine.errors import UnknownModel
+
+ASSETS = Path(__file__).parent.parent / "assets"
+
+Family = Literal["transformer"]
+Capability = Literal["translate", "encoder", "decoder", "cross"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What is known of a model before it is loaded.
+
+    Attributes:
+        name: what `engine.load` takes.
+        family: which runner it needs.
+        title: for a menu.
+        summary: one sentence for a screen.
+        sha256: checksum of every file of the model, by file name; "weights.safetensors" among them.
+        supports: what pages may ask of it: "translate", and the kinds of attention maps it has.
+        longest: the most source tokens it takes, </s> included.
+        data: what it was trained on, with licences.
+        licence: of the weights.
+        limits: what it cannot do.
+        notes: departures from the paper, and why.
+    """
+
+    name: str
+    family: Family
+    title: str
+    summary: str
+    sha256: Mapping[str, str]
+    supports: frozenset[Capability]
+    longest: int
+    data: tuple[str, ...]
+    licence: str
+    limits: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        return ASSETS / self.name
+
+    @property
+    def identity(self) -> str:
+        """`name@sha256[:8]` of the weights: what requests, permalinks and presets carry."""
+        return f"{self.name}@{self.sha256['weights.safetensors'][:8]}"
+
+
+MODELS: dict[str, ModelCard] = {
+    "en-fr": ModelCard(
+        name="en-fr",
+        family="transformer",
+        title="English → French Transformer",
+        summary="An encoder-decoder Transformer in the shape of Attention Is All You Need, narrower.",
+        sha256={
+            "weights.safetensors": "",
+            "tokenizer.model": "",
+            "config.json": "",
+        },
+        supports=frozenset({"translate", "encoder", "decoder", "cross"}),
+        longest=128,
+        data=(
+            "Tatoeba English-French pairs (149,332), CC-BY 2.0 FR",
+            "Europarl pairs of at most 30 words (600,000 in the file, of which the run drew a part), no known "
+            "restriction",
+            "Public-domain books (5,958 pairs) and GNOME user documentation (4,353 pairs, CC-BY 3.0)",
+            "Sentences of this project's own pronoun grammar (engine/training/synthetic.py), Apache-2.0",
+        ),
+        licence="Apache-2.0",
+        limits=(
+            "Everyday sentences are its home; long, technical or literary text is translated poorly.",
+            "It translates one text at a time and knows nothing of what was said before it.",
+            "Rare words and names are often wrong; numbers should be checked.",
+            "It was trained on pairs of at most 64 tokens a side; longer input is accepted up to the limit and "
+            "gets worse.",
+        ),
+        notes=(
+            "Pre-norm (a layer norm before each sublayer and one after each stack), unlike the paper's "
+            "post-norm: it trains "
+            "without a long warm-up.",
+            "Six encoder and four decoder layers: a shallower decoder trains faster at little cost in quality "
+            "and leaves the "
+            "pronoun's resolution to the encoder.",
+            "Two auxiliary tasks on outputs, none on attention weights: sentences tagged <who> are translated "
+            "with the pronoun's "
+            "noun in its place, and a linear layer that is not shipped tells the noun from the encoder's output "
+            "at the pronoun.",
+        ),
+    ),
+}
+
+
+def card(name: str) -> ModelCard:
+    """The card of a model.
+
+    Raises:
+        UnknownModel: there is none of that name; the message lists those there are.
+    """
+    try:
+        return MODELS[name]
+    except KeyError:
+        raise UnknownModel(f"There is no model {name!r}. Choose one of: {', '.join(MODELS)}.") from None

@@ -1,0 +1,1 @@
+"""Models written for this project, one noun per file; each returns its attention weights."""

@@ -1,0 +1,363 @@
+"""The encoder-decoder Transformer. Source: Vaswani et al. 2017, "Attention Is All You Need"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.errors import ConfigError
+from engine.models.attention import MultiHeadAttention
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
+
+
+@dataclass(frozen=True, slots=True)
+class TransformerConfig:
+    """Shape and conventions, wide enough to hold the weights of `torch.nn.Transformer` and of Marian.
+
+    Attributes:
+        vocabulary: number of pieces; source and target share one embedding, which is also the output matrix.
+        width: d_model.
+        heads: per layer; divides `width`.
+        encoder_layers, decoder_layers: depth of each stack.
+        feedforward: hidden width of the position-wise network.
+        norm: "pre" (layer norm before each sublayer, one more after each stack) or "post" (after, as in the paper).
+        final_norm: a layer norm after each stack; `None` means "yes for pre, no for post".
+        activation: of the position-wise network.
+        positions: sinusoids "interleaved" (sin, cos, sin, ... as in the paper) or "concatenated" (sines, then cosines).
+        scale_embedding: multiply embeddings by √width.
+        output_bias: add a bias to the logits.
+        max_length: the most positions of source or target.
+        pad, unknown, start, end: special ids; decoding starts by reading `start`.
+    """
+
+    vocabulary: int
+    width: int = 256
+    heads: int = 8
+    encoder_layers: int = 6
+    decoder_layers: int = 6
+    feedforward: int = 1024
+    norm: Literal["pre", "post"] = "pre"
+    final_norm: bool | None = None
+    activation: Literal["relu", "gelu", "silu"] = "relu"
+    positions: Literal["interleaved", "concatenated"] = "interleaved"
+    scale_embedding: bool = True
+    output_bias: bool = False
+    max_length: int = 256
+    pad: int = 0
+    unknown: int = 1
+    start: int = 2
+    end: int = 3
+
+    def __post_init__(self) -> None:
+        if self.heads < 1 or self.width % self.heads or self.width % 2:
+            raise ConfigError(f"width {self.width} must be even and divisible by heads {self.heads}, at least 1.")
+        if self.activation not in ACTIVATIONS:
+            raise ConfigError(f"activation {self.activation!r}: choose one of {', '.join(ACTIVATIONS)}.")
+        if self.norm not in ("pre", "post") or self.positions not in ("interleaved", "concatenated"):
+            raise ConfigError(
+                f"norm {self.norm!r} or positions {self.positions!r} is not one of the documented choices."
+            )
+
+    @property
+    def has_final_norm(self) -> bool:
+        return self.norm == "pre" if self.final_norm is None else self.final_norm
+
+
+def sinusoids(length: int, width: int, layout: str = "interleaved") -> Tensor:
+    """Position encodings. Source: Vaswani et al. 2017, section 3.5: sin and cos of pos / 10000^(2i/d).
+
+    Returns:
+        float32 (length, width) in [-1, 1].
+    """
+    position = torch.arange(length, dtype=torch.float64)[:, None]
+    angle = position * torch.exp(torch.arange(0, width, 2, dtype=torch.float64) * (-math.log(10000.0) / width))
+    pair = (angle.sin(), angle.cos())  # each (length, width / 2)
+    encoding = torch.stack(pair, dim=-1).flatten(1) if layout == "interleaved" else torch.cat(pair, dim=-1)
+    return encoding.float()
+
+
+class Embedding(nn.Module):
+    """Token vectors plus positions."""
+
+    positions: Tensor
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.scale = math.sqrt(config.width) if config.scale_embedding else 1.0
+        self.tokens = nn.Embedding(config.vocabulary, config.width)
+        table = sinusoids(config.max_length, config.width, config.positions)
+        self.register_buffer("positions", table, persistent=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Scaled token vectors (B, T, d) of ids (B, T), without positions: what gradients are taken against."""
+        return self.tokens(ids) * self.scale
+
+    def place(self, vectors: Tensor, first: int = 0) -> Tensor:
+        """Add the positions first, first + 1, ... to vectors (B, T, d)."""
+        return vectors + self.positions[first : first + vectors.shape[1]].to(vectors.dtype)
+
+
+class FeedForward(nn.Module):
+    """Position-wise network: W₂ f(W₁ x)."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[config.activation]
+        self.up = nn.Linear(config.width, config.feedforward)
+        self.down = nn.Linear(config.feedforward, config.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.activation(self.up(x)))
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then the position-wise network."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.pre = config.norm == "pre"
+        self.attention = MultiHeadAttention(config.width, config.heads)
+        self.attention_norm = nn.LayerNorm(config.width)
+        self.feedforward = FeedForward(config)
+        self.feedforward_norm = nn.LayerNorm(config.width)
+
+    def forward(self, x: Tensor, mask: Tensor | None, weights: Tensor | None) -> Tensor:
+        read = self.attention_norm(x) if self.pre else x
+        query, key, value = self.attention.project_self(read)
+        x = x + self.attention.attend(query, key, value, mask=mask, weights=weights)
+        if self.pre:
+            return x + self.feedforward(self.feedforward_norm(x))
+        x = self.attention_norm(x)
+        return self.feedforward_norm(x + self.feedforward(x))
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCache:
+    """What one decoder layer keeps between steps: its own keys and values so far, and those of the source.
+
+    Attributes:
+        key, value: (B, H, steps so far, d/H).
+        memory_key, memory_value: (B, H, S, d/H).
+    """
+
+    key: Tensor
+    value: Tensor
+    memory_key: Tensor
+    memory_value: Tensor
+
+    def select(self, rows: Tensor) -> LayerCache:
+        """The cache of other rows: a beam search keeps, drops and repeats hypotheses."""
+        return LayerCache(self.key[rows], self.value[rows], self.memory_key[rows], self.memory_value[rows])
+
+
+class DecoderLayer(nn.Module):
+    """Masked self-attention, attention over the source ("cross"), then the position-wise network."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.pre = config.norm == "pre"
+        self.attention = MultiHeadAttention(config.width, config.heads)
+        self.attention_norm = nn.LayerNorm(config.width)
+        self.cross = MultiHeadAttention(config.width, config.heads)
+        self.cross_norm = nn.LayerNorm(config.width)
+        self.feedforward = FeedForward(config)
+        self.feedforward_norm = nn.LayerNorm(config.width)
+
+    def forward(
+        self,
+        x: Tensor,
+        memory: Tensor,
+        memory_mask: Tensor | None,
+        weights: Tensor | None,
+        cross_weights: Tensor | None,
+    ) -> Tensor:
+        """All positions at once, teacher-forced: x (B, T, d) over memory (B, S, d)."""
+        query, key, value = self.attention.project_self(self.attention_norm(x) if self.pre else x)
+        attended = self.attention.attend(query, key, value, causal=True, weights=weights)
+        return self._finish(x, attended, self.cross.project_memory(memory), memory_mask, cross_weights)
+
+    def start(self, memory: Tensor) -> LayerCache:
+        """An empty cache over memory (B, S, d)."""
+        memory_key, memory_value = self.cross.project_memory(memory)
+        empty = memory_key[:, :, :0]
+        return LayerCache(empty, empty, memory_key, memory_value)
+
+    def step(self, x: Tensor, cache: LayerCache, memory_mask: Tensor | None) -> tuple[Tensor, LayerCache]:
+        """One position, x (B, 1, d), after those in the cache."""
+        query, key, value = self.attention.project_self(self.attention_norm(x) if self.pre else x)
+        key, value = torch.cat([cache.key, key], dim=2), torch.cat([cache.value, value], dim=2)
+        attended = self.attention.attend(query, key, value)
+        x = self._finish(x, attended, (cache.memory_key, cache.memory_value), memory_mask, None)
+        return x, LayerCache(key, value, cache.memory_key, cache.memory_value)
+
+    def _finish(
+        self,
+        x: Tensor,
+        attended: Tensor,
+        memory: tuple[Tensor, Tensor],
+        memory_mask: Tensor | None,
+        cross_weights: Tensor | None,
+    ) -> Tensor:
+        """Everything after self-attention; the same for a whole sequence and for one step."""
+        x = x + attended
+        if not self.pre:
+            x = self.attention_norm(x)
+        query = self.cross.project_query(self.cross_norm(x) if self.pre else x)
+        x = x + self.cross.attend(query, *memory, mask=memory_mask, weights=cross_weights)
+        if self.pre:
+            return x + self.feedforward(self.feedforward_norm(x))
+        x = self.cross_norm(x)
+        return self.feedforward_norm(x + self.feedforward(x))
+
+
+@dataclass(frozen=True, slots=True)
+class TransformerMaps:
+    """One forward pass with every attention weight.
+
+    Attributes:
+        logits: (B, T, vocabulary).
+        encoder: float32 (encoder layers, B, H, S, S).
+        decoder: float32 (decoder layers, B, H, T, T), causal.
+        cross: float32 (decoder layers, B, H, T, S).
+    """
+
+    logits: Tensor
+    encoder: Tensor
+    decoder: Tensor
+    cross: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderState:
+    """The decoder between two steps: `length` tokens read so far.
+
+    Attributes:
+        layers: one cache per decoder layer.
+        memory_mask: bool (B, 1, 1, S), False at padding.
+        length: number of tokens read.
+    """
+
+    layers: tuple[LayerCache, ...]
+    memory_mask: Tensor | None
+    length: int = 0
+
+    def select(self, rows: Tensor) -> DecoderState:
+        mask = None if self.memory_mask is None else self.memory_mask[rows]
+        return DecoderState(tuple(layer.select(rows) for layer in self.layers), mask, self.length)
+
+
+class Transformer(nn.Module):
+    """The whole model. It holds weights only: nothing of a run stays on it."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = Embedding(config)
+        self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        has_norm = config.has_final_norm
+        self.encoder_norm: nn.Module = nn.LayerNorm(config.width) if has_norm else nn.Identity()
+        self.decoder_norm: nn.Module = nn.LayerNorm(config.width) if has_norm else nn.Identity()
+        self.output_bias = nn.Parameter(torch.zeros(config.vocabulary)) if config.output_bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Xavier-uniform matrices, zero biases, embeddings of standard deviation d^-½ (1 after scaling)."""
+        for name, parameter in self.named_parameters():
+            if name.startswith("embedding"):
+                nn.init.normal_(parameter, std=self.config.width**-0.5)
+            elif parameter.ndim > 1:
+                nn.init.xavier_uniform_(parameter)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+    def source_mask(self, source: Tensor) -> Tensor | None:
+        """Bool (B, 1, 1, S), False at padding of source ids (B, S); None if nothing is padded."""
+        keep = source != self.config.pad
+        return None if bool(keep.all()) else keep[:, None, None, :]
+
+    def run_encoder(self, vectors: Tensor, mask: Tensor | None, weights: Tensor | None = None) -> Tensor:
+        """Token vectors (B, S, d) to encoder output (B, S, d); `weights` as in `TransformerMaps.encoder`, to be
+        filled.
+        """
+        x = self.embedding.place(vectors)
+        for index, layer in enumerate(self.encoder):
+            x = layer(x, mask, None if weights is None else weights[index])
+        return self.encoder_norm(x)
+
+    def run_decoder(
+        self,
+        vectors: Tensor,
+        memory: Tensor,
+        mask: Tensor | None,
+        weights: Tensor | None = None,
+        cross_weights: Tensor | None = None,
+    ) -> Tensor:
+        """Token vectors (B, T, d) and encoder output (B, S, d) to decoder output (B, T, d), before the output
+        matrix.
+        """
+        x = self.embedding.place(vectors)
+        for index, layer in enumerate(self.decoder):
+            own = None if weights is None else weights[index]
+            cross = None if cross_weights is None else cross_weights[index]
+            x = layer(x, memory, mask, own, cross)
+        return self.decoder_norm(x)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., d) to (..., vocabulary): the embedding matrix, transposed."""
+        return F.linear(hidden, self.embedding.tokens.weight, self.output_bias)
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """Teacher-forced logits (B, T, vocabulary) of ids (B, S) and (B, T), on the fused path.
+
+        Position i reads target[:, i] and predicts the next token. Padding of the target needs no mask, being last.
+        """
+        mask = self.source_mask(source)
+        return self.forward_from_embeddings(self.embedding(source), self.embedding(target), mask)
+
+    def forward_from_embeddings(self, source: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The same from scaled token vectors (B, S, d) and (B, T, d), as `Embedding.forward` gives them."""
+        return self.logits(self.run_decoder(target, self.run_encoder(source, mask), mask))
+
+    def forward_with_maps(self, source: Tensor, target: Tensor) -> TransformerMaps:
+        """The same on the explicit path, with every attention weight."""
+        config, device = self.config, source.device
+        (batch, long), wide = source.shape, target.shape[1]
+        shape = (batch, config.heads)
+        encoder = torch.empty(config.encoder_layers, *shape, long, long, device=device)
+        decoder = torch.empty(config.decoder_layers, *shape, wide, wide, device=device)
+        cross = torch.empty(config.decoder_layers, *shape, wide, long, device=device)
+        mask = self.source_mask(source)
+        memory = self.run_encoder(self.embedding(source), mask, encoder)
+        hidden = self.run_decoder(self.embedding(target), memory, mask, decoder, cross)
+        return TransformerMaps(self.logits(hidden), encoder, decoder, cross)
+
+    def _decoder_layers(self) -> Iterator[DecoderLayer]:
+        for layer in self.decoder:
+            assert isinstance(layer, DecoderLayer)
+            yield layer
+
+    def encode(self, source: Tensor) -> DecoderState:
+        """Step protocol: source ids (B, S) to the state before the first step."""
+        mask = self.source_mask(source)
+        memory = self.run_encoder(self.embedding(source), mask)
+        return DecoderState(tuple(layer.start(memory) for layer in self._decoder_layers()), mask)
+
+    def step(self, state: DecoderState, tokens: Tensor) -> tuple[Tensor, DecoderState]:
+        """Step protocol: read tokens (B,), give natural log-probabilities float32 (B, vocabulary) and the next
+        state.
+        """
+        x = self.embedding.place(self.embedding(tokens[:, None]), state.length)
+        caches = []
+        for layer, cache in zip(self._decoder_layers(), state.layers, strict=True):
+            x, cache = layer.step(x, cache, state.memory_mask)
+            caches.append(cache)
+        logits = self.logits(self.decoder_norm(x))[:, 0]
+        return logits.float().log_softmax(-1), DecoderState(tuple(caches), state.memory_mask, state.length + 1)

@@ -1,0 +1,212 @@
+"""`load(name)` gives a Runner: a model, its tokenizer and its device behind texts and traces."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+import torch
+
+from engine.catalogue import ModelCard, card
+from engine.decoding.search import Vocabulary, greedy_many
+from engine.errors import DeviceError, InputTooLong, Unsupported
+from engine.models.transformer import Transformer, TransformerConfig
+from engine.text import END, PAD, START, UNKNOWN, WHO, Subwords, normalise, with_start
+from engine.types import AttentionMap, Kind, Tokens, Trace, TraceRequest
+from engine.weights import CONFIG, TOKENIZER, WEIGHTS, from_json, load_weights, read_json, verify
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+ALTERNATIVES = 5  # most probable tokens kept for each output step
+LONGEST_OUTPUT = 192  # tokens, </s> included
+
+
+def pick_device(device: str) -> str:
+    """The device to run on; "auto" takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        DeviceError: unknown, or not on this machine.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if device not in there:
+        raise DeviceError(f"There is no device {device!r}. Choose auto, cpu, cuda or mps.")
+    if not there[device]:
+        raise DeviceError(f"This machine has no {device} device that torch can use. Choose --device cpu or auto.")
+    return device
+
+
+def limit_threads(count: int) -> None:
+    """Use `count` CPU threads for this process.
+
+    A web process wants one: with several sessions on few cores, waiting threads can stall a 10 ms forward for 400 ms.
+    """
+    torch.set_num_threads(count)
+
+
+@contextmanager
+def _memory(device: str) -> Iterator[None]:
+    """Turn an out-of-memory error into one that says what to do."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        message = f"The {device} device ran out of memory. Use a shorter text, or start with --device cpu."
+        raise DeviceError(message) from error
+
+
+class Runner:
+    """A translation model ready to run. It keeps weights only; every result is returned and none is stored."""
+
+    def __init__(self, card: ModelCard, model: Transformer, tokenizer: Subwords, device: str) -> None:
+        self.card = card
+        self.model = model
+        self.tokenizer = tokenizer
+        self.device = device
+        who = tokenizer.id_of(WHO)
+        self.vocabulary = Vocabulary(PAD, START, END, banned=(PAD, UNKNOWN, START, who))
+
+    def encode(self, text: str) -> Tokens:
+        """Tokens of a source text, </s> last.
+
+        Raises:
+            EmptyInput, UnknownCharacters: see `Subwords.encode`.
+            InputTooLong: more tokens than the card's limit; the message states both.
+        """
+        tokens = self.tokenizer.encode(text)
+        if len(tokens) > self.card.longest:
+            raise InputTooLong(
+                f"This text has {len(tokens)} tokens and {self.card.name} takes {self.card.longest} at most. "
+                "Shorten it, or try one sentence at a time."
+            )
+        return tokens
+
+    def request(self, text: str, target: str | None = None) -> TraceRequest:
+        """The full record of a question to this model, with texts normalised."""
+        forced = normalise(target) if target is not None else ""
+        return TraceRequest(self.card.identity, normalise(text), forced or None, LONGEST_OUTPUT)
+
+    def translate(self, texts: Sequence[str], report: Callable[[int], None] = lambda done: None) -> list[str]:
+        """Greedy translations, batched.
+
+        Args:
+            texts: one source each.
+            report: called with the number of texts finished since the last call.
+
+        Raises:
+            InputError: a text that cannot be used.
+            DeviceError: out of memory.
+        """
+        sources = [self.encode(text).ids for text in texts]
+        with _memory(self.device):
+            outputs = greedy_many(self.model, sources, self.vocabulary, LONGEST_OUTPUT, self.device, report)
+        return [self.tokenizer.decode(ids) for ids in outputs]
+
+    def trace(self, text: str, target: str | None = None) -> Trace:
+        """Translate a text, or force a translation, and capture every attention map.
+
+        The output is decoded first; then one teacher-forced pass over source and output gives one complete set of maps.
+
+        Args:
+            text: the source.
+            target: the output to force; None lets the model choose greedily.
+
+        Raises:
+            InputError: a text that cannot be used, or a target over the output limit.
+            DeviceError: out of memory.
+        """
+        return self.run(self.request(text, target))
+
+    @torch.inference_mode()
+    def run(self, request: TraceRequest) -> Trace:
+        """`trace` of a recorded request; made with other weights, it runs and the trace's notes say so."""
+        started = time.perf_counter()
+        source = self.encode(request.text)
+        with _memory(self.device):
+            predicted = self._predicted(source, request)
+            read = with_start(predicted)
+            outputs = self.model.forward_with_maps(self._tensor(source.ids), self._tensor(read.ids))
+            logprobs = outputs.logits[0].float().log_softmax(-1)
+            chosen = logprobs.gather(1, self._tensor(predicted.ids).T)[:, 0].cpu().numpy()
+            alternatives = self._alternatives(logprobs)
+            arrays = {"encoder": outputs.encoder, "decoder": outputs.decoder, "cross": outputs.cross}
+            maps = {kind: array[:, 0].float().cpu().numpy() for kind, array in arrays.items()}
+        axes: dict[Kind, tuple[Tokens, Tokens, Tokens | None]] = {
+            "encoder": (source, source, None),
+            "decoder": (read, read, predicted),
+            "cross": (read, source, predicted),
+        }
+        return Trace(
+            request=request,
+            source=source,
+            read=read,
+            predicted=predicted,
+            translation=predicted.text,
+            maps={kind: AttentionMap(kind, maps[kind], *tokens) for kind, tokens in axes.items()},
+            token_logprobs=np.minimum(chosen, 0.0),
+            alternatives=alternatives,
+            device=self.device,
+            milliseconds=(time.perf_counter() - started) * 1000,
+            notes=self._notes(request, predicted),
+        )
+
+    def _predicted(self, source: Tokens, request: TraceRequest) -> Tokens:
+        """The output's tokens: decoded, or forced."""
+        if request.target is None:
+            limit = min(request.max_length, LONGEST_OUTPUT)
+            ids = greedy_many(self.model, [source.ids], self.vocabulary, limit, self.device)[0]
+            return self.tokenizer.decode_tokens(ids)
+        forced = self.tokenizer.encode(request.target)
+        if len(forced) > LONGEST_OUTPUT:
+            raise InputTooLong(
+                f"This translation has {len(forced)} tokens and the limit is {LONGEST_OUTPUT}. Shorten it."
+            )
+        return forced
+
+    def _alternatives(self, logprobs: torch.Tensor) -> tuple[tuple[tuple[str, float], ...], ...]:
+        """The most probable tokens of each step, best first."""
+        best = logprobs.topk(ALTERNATIVES, dim=-1)
+        rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return tuple(tuple(zip(map(self.tokenizer.label_of, ids), scores, strict=True)) for ids, scores in rows)
+
+    def _notes(self, request: TraceRequest, predicted: Tokens) -> tuple[str, ...]:
+        notes = []
+        if request.model != self.card.identity:
+            notes.append(f"Asked of {request.model}, answered by {self.card.identity}: the weights have changed since.")
+        if predicted.ids[-1] != END:
+            notes.append(f"The output was cut at {len(predicted)} tokens.")
+        if request.target is not None and UNKNOWN in predicted.ids:
+            notes.append(
+                "Some characters of the forced translation are unknown to the model; their probability means little."
+            )
+        return tuple(notes)
+
+    def _tensor(self, ids: Sequence[int]) -> torch.Tensor:
+        return torch.tensor([ids], device=self.device)
+
+
+def load(name: str, device: str = "auto", dtype: str = "float32") -> Runner:
+    """A shipped model, verified against the catalogue.
+
+    Args:
+        name: a key of `engine.catalogue.MODELS`.
+        device: "auto", "cpu", "cuda" or "mps".
+        dtype: "float32", "bfloat16" or "float16"; maps are float32 in any case.
+
+    Raises:
+        UnknownModel, WeightsMissing, WeightsDamaged, DeviceError: each says what to do.
+        Unsupported: no such dtype.
+    """
+    found = card(name)
+    where = pick_device(device)
+    if dtype not in DTYPES:
+        raise Unsupported(f"There is no dtype {dtype!r}. Choose one of: {', '.join(DTYPES)}.")
+    verify(found)
+    config = from_json(TransformerConfig, read_json(found.folder / CONFIG), CONFIG)
+    model = Transformer(config)
+    load_weights(model, found.folder / WEIGHTS)
+    model.requires_grad_(False).eval().to(device=where, dtype=DTYPES[dtype])
+    return Runner(found, model, Subwords.load(found.folder / TOKENIZER), where)

@@ -1,0 +1,150 @@
+"""What crosses borders: plain frozen values of numpy arrays and strings, with no torch and no screen.
+
+Layers and heads count from 0 here; screens add 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+Kind = Literal["encoder", "decoder", "cross"]
+KINDS: tuple[Kind, ...] = ("encoder", "decoder", "cross")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A tokenized text, one entry per position.
+
+    Attributes:
+        text: the normalised text the offsets point into.
+        labels: what a screen shows at each position (a piece without its word-boundary mark, a word, or "<s>").
+        ids: vocabulary indices; empty where positions are whole words.
+        words: the index of the word each position belongs to; special tokens have a word of their own.
+        spans: (start, end) character offsets into `text`; (0, 0) for special tokens.
+        special: True for <s>, </s>, <pad> and tags, which are no part of the text.
+    """
+
+    text: str
+    labels: tuple[str, ...]
+    ids: tuple[int, ...]
+    words: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+    special: tuple[bool, ...]
+
+    def __post_init__(self) -> None:
+        length = len(self.labels)
+        assert len(self.words) == len(self.spans) == len(self.special) == length
+        assert len(self.ids) in (0, length)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionMap:
+    """Attention weights of one kind, for every layer and head. Source: Vaswani et al. 2017, eq. 1.
+
+    Row i of a `decoder` or `cross` map is the step that reads `query_tokens[i]` (the first reads <s>) and predicts
+    `predicted_tokens[i]`. Encoder maps have no predicted tokens.
+
+    Attributes:
+        kind: "encoder" (source looks at source), "decoder" (output at output, causal), "cross" (output at source).
+        weights: float32 (layer, head, query, key), each row in [0, 1] and summing to 1; masked keys are exactly 0.
+        query_tokens: the positions that look.
+        key_tokens: the positions looked at.
+        predicted_tokens: what each row predicts, as long as `query_tokens`; None for encoder maps.
+    """
+
+    kind: Kind
+    weights: np.ndarray
+    query_tokens: Tokens
+    key_tokens: Tokens
+    predicted_tokens: Tokens | None = None
+
+    def __post_init__(self) -> None:
+        assert self.weights.ndim == 4 and self.weights.dtype == np.float32
+        assert self.weights.shape[2:] == (len(self.query_tokens), len(self.key_tokens)), self.weights.shape
+        assert self.predicted_tokens is None or len(self.predicted_tokens) == len(self.query_tokens)
+        self.weights.setflags(write=False)
+
+    @property
+    def layers(self) -> int:
+        return self.weights.shape[0]
+
+    @property
+    def heads(self) -> int:
+        return self.weights.shape[1]
+
+    @property
+    def row_labels(self) -> tuple[str, ...]:
+        """What names a row on screen: the token predicted for cross maps, the token itself (read) otherwise."""
+        if self.kind == "cross" and self.predicted_tokens is not None:
+            return self.predicted_tokens.labels
+        return self.query_tokens.labels
+
+    def row_title(self, row: int) -> str:
+        """The tooltip of a row: "reads X → predicts Y" where the row predicts, else the token."""
+        if self.predicted_tokens is None:
+            return self.query_tokens.labels[row]
+        return f"reads {self.query_tokens.labels[row]} → predicts {self.predicted_tokens.labels[row]}"
+
+    def masked(self) -> np.ndarray:
+        """Bool (query, key), True where the causal mask forbids looking: later positions of a decoder map.
+
+        Merging pieces into words keeps this rule, since words are in reading order.
+        """
+        shape = self.weights.shape[2:]
+        if self.kind != "decoder":
+            return np.zeros(shape, dtype=bool)
+        return np.triu(np.ones(shape, dtype=bool), k=1)
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRequest:
+    """Everything a trace depends on: cache key, permalink and reproducible record in one.
+
+    Attributes:
+        model: "name@sha256[:8]" of the weights.
+        text: the normalised source text.
+        target: the output to force (teacher-forced), or None for the model's own greedy output.
+        max_length: the most tokens to generate, </s> included.
+    """
+
+    model: str
+    text: str
+    target: str | None = None
+    max_length: int = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One sentence through one model: its output and every attention map of one teacher-forced pass.
+
+    Attributes:
+        request: what was asked.
+        source: the source's tokens, </s> included.
+        read: the tokens each decoder step read, starting with <s>.
+        predicted: the tokens each step predicted, ending with </s> unless the length limit cut it.
+        translation: the output as text.
+        maps: AttentionMap by kind.
+        token_logprobs: float32 (T,), natural log-probability of `predicted[i]` given all before it, ≤ 0.
+        alternatives: for each step the most probable tokens as (label, log-probability), best first.
+        device: where it ran, e.g. "cpu".
+        milliseconds: wall-clock time of decoding plus the teacher-forced pass.
+    """
+
+    request: TraceRequest
+    source: Tokens
+    read: Tokens
+    predicted: Tokens
+    translation: str
+    maps: Mapping[Kind, AttentionMap]
+    token_logprobs: np.ndarray
+    alternatives: tuple[tuple[tuple[str, float], ...], ...] = ()
+    device: str = "cpu"
+    milliseconds: float = 0.0
+    notes: tuple[str, ...] = field(default=())
