@@ -1,0 +1,85 @@
+"""What pages share: cached models and traces, the model menu, safe text, and errors as sentences."""
+
+from __future__ import annotations
+
+import html
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+import viz
+from engine.catalogue import MODELS, Capability, ModelCard
+from engine.errors import SaccadeError
+from engine.runner import Runner, limit_threads, load
+from engine.types import Trace, TraceRequest
+
+TRACES = 32  # kept in memory: at 128 tokens one trace of en-fr is 7 MB
+log = logging.getLogger("saccade")
+
+
+def device() -> str:
+    """The device asked for at start (`saccade run --device`, or SACCADE_DEVICE)."""
+    return os.environ.get("SACCADE_DEVICE", "auto")
+
+
+@st.cache_resource(show_spinner="Loading the model…")
+def _runner(identity: str, name: str, where: str) -> Runner:
+    limit_threads(1)
+    return load(name, where)
+
+
+def runner(card: ModelCard) -> Runner:
+    """The loaded model, one for all sessions."""
+    return _runner(card.identity, card.name, device())
+
+
+@st.cache_resource(max_entries=TRACES, show_spinner=False)
+def _trace(request: TraceRequest, name: str, where: str) -> Trace:
+    return _runner(MODELS[name].identity, name, where).run(request)
+
+
+def trace(card: ModelCard, text: str, target: str | None = None) -> Trace:
+    """The trace of a text; asked again, by this session or another, it comes from memory."""
+    return _trace(runner(card).request(text, target), card.name, device())
+
+
+def pick_model(*needs: Capability) -> ModelCard:
+    """A menu of the models that can do all of `needs`; no menu where there is only one."""
+    cards = [card for card in MODELS.values() if card.supports.issuperset(needs)]
+    if len(cards) == 1:
+        return cards[0]
+    return st.selectbox("Model", cards, format_func=lambda card: card.title, key="model")
+
+
+def theme() -> viz.Theme:
+    """Figure colours that fit the page, light or dark."""
+    return viz.THEMES[st.context.theme.type or "light"]
+
+
+def plain_text(text: str, *, size: str = "1.5rem", lang: str = "") -> None:
+    """Show text exactly as it is: no Markdown, no HTML, right-to-left where its letters are."""
+    style = f"font-size:{size};line-height:1.35;margin:0;overflow-wrap:anywhere"
+    st.html(f'<p dir="auto" lang="{html.escape(lang)}" style="{style}">{html.escape(text)}</p>')
+
+
+@contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """Show a user's mistake as its message and anything else as an apology; the log has the details."""
+    try:
+        yield
+    except SaccadeError as error:
+        st.error(str(error), icon="✋")
+        st.stop()
+    except Exception as error:
+        if type(error).__module__.startswith("streamlit"):
+            raise  # how Streamlit stops or reruns a script
+        log.exception("unexpected error on a page")
+        st.error(
+            "Something went wrong that should not have. Your text is still in the box: change it, or reload the page. "
+            "The terminal that runs Saccade has the details.",
+            icon="✋",
+        )
+        st.stop()

@@ -1,0 +1,168 @@
+"""Translate: type a sentence, read its translation, and see every head that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import streamlit as st
+
+import viz
+from engine.analysis import merge_logprobs, merge_words
+from engine.cards import pronoun_head
+from engine.catalogue import ModelCard
+from engine.types import KINDS, AttentionMap, Kind, Trace
+from pages import _shared
+
+T = TypeVar("T")
+PRESETS = {
+    "it was too tired": (
+        "The animal didn't cross the street because it was too tired.",
+        "“it” is the animal: French says **il**. Point at “it” and see where it looks.",
+    ),
+    "it was too wide": (
+        "The animal didn't cross the street because it was too wide.",
+        "One word has changed and “it” is the street: French says **elle**.",
+    ),
+}
+MAP_NAMES: dict[Kind, str] = {
+    "encoder": "Source → source",
+    "decoder": "Output → output",
+    "cross": "Output → source",
+}
+MAP_HELP = (
+    "**Source → source**: encoder self-attention. **Output → output**: decoder self-attention, masked: a word "
+    "sees only "
+    "those before it. **Output → source**: cross-attention, a row is the step that predicts its word."
+)
+UNITS = ("Words", "Pieces")
+VIEWS = ("Lines", "Heatmap")
+
+
+def open_preset(card: ModelCard, name: str) -> None:
+    """Put a preset's sentence into the box and select the head that best finds a pronoun's noun."""
+    state = st.session_state
+    state["text"] = state["asked"] = PRESETS[name][0]
+    state["map"] = "encoder"
+    if found := pronoun_head(card, "encoder"):
+        layer, head = found
+        state["layer encoder"], state["heads encoder"], state["head encoder"] = layer, [head], head
+
+
+def ask() -> None:
+    """Take over what is in the box."""
+    st.session_state["asked"] = st.session_state["text"]
+
+
+def ask_for_text(card: ModelCard) -> str:
+    """The box, the button and the presets; returns the sentence to show."""
+    if "asked" not in st.session_state:
+        open_preset(card, next(iter(PRESETS)))
+    with st.form("question", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input("English", key="text", placeholder="Type an English sentence and press Enter")
+        st.form_submit_button("Translate", type="primary", on_click=ask)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("Try", width="content")
+        for name in PRESETS:
+            st.button(f"… {name}", key=f"preset {name}", on_click=open_preset, args=(card, name))
+    asked: str = st.session_state["asked"]
+    return asked
+
+
+def choose(label: str, options: Sequence[T], key: str, default: T, **options_of_widget: Any) -> T:
+    """One of several, always exactly one; the choice survives while the control is hidden."""
+    st.session_state.setdefault(key, default)
+    chosen = st.segmented_control(label, options, key=key, required=True, persist_state="session", **options_of_widget)
+    return default if chosen is None else chosen
+
+
+def show_translation(trace: Trace, theme: viz.Theme, *, words: bool) -> None:
+    """The output as text, what to see in a preset, and the probability of each token or word."""
+    _shared.plain_text(trace.translation, size="1.7rem", lang="fr")
+    for sentence, hint in PRESETS.values():
+        if trace.request.text == sentence:
+            st.markdown(hint)
+    for note in trace.notes:
+        st.info(note)
+    tokens, logprobs = trace.predicted, trace.token_logprobs
+    if words:
+        tokens, logprobs = merge_logprobs(logprobs, tokens)
+    strip = viz.token_strip(tokens.labels, logprobs, tokens.special, theme)
+    st.altair_chart(strip, theme=None, key="strip", alt="Probability of each output token")
+
+
+def from_one(index: int) -> str:
+    """Layers and heads count from 1 on screen."""
+    return str(index + 1)
+
+
+def choose_map(trace: Trace) -> tuple[AttentionMap, str, int]:
+    """The controls that are the same for every view: map, view, layer."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        kind = choose("Who looks at whom", KINDS, "map", "encoder", help=MAP_HELP, format_func=MAP_NAMES.__getitem__)
+        view = choose("View", VIEWS, "view", VIEWS[0])
+        attention = trace.maps[kind]
+        layers = range(attention.layers)
+        layer = choose("Layer", layers, f"layer {kind}", layers[-1], format_func=from_one)
+    return attention, view, layer
+
+
+def show_lines(attention: AttentionMap, layer: int, theme: viz.Theme) -> None:
+    """The line diagram and its own controls."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        key = f"heads {attention.kind}"
+        st.session_state.setdefault(key, list(range(attention.heads)))
+        heads = st.pills(
+            "Heads",
+            range(attention.heads),
+            key=key,
+            selection_mode="multi",
+            format_func=from_one,
+            persist_state="session",
+        )
+        threshold = st.slider(
+            "Hide weights below", 0.0, 0.5, 0.05, 0.01, key="threshold", width=240, persist_state="session"
+        )
+    if not heads:
+        st.info("No head is selected. Choose one or more above to see their lines.")
+    chart = viz.lines(attention, layer, sorted(heads), threshold=threshold, theme=theme)
+    st.altair_chart(chart, theme=None, key="lines", alt=f"Lines of {attention.kind} attention, layer {layer + 1}")
+
+
+def show_heatmap(attention: AttentionMap, layer: int, theme: viz.Theme) -> None:
+    """The heatmap of one head and its own control."""
+    head = choose("Head", range(attention.heads), f"head {attention.kind}", 0, format_func=from_one)
+    figure = viz.heatmap(attention, layer, head, theme=theme)
+    alt = f"Heatmap of {attention.kind} attention, layer {layer + 1}, head {head + 1}"
+    st.plotly_chart(figure, theme=None, width="content", key="heatmap", alt=alt)
+
+
+def summary(trace: Trace) -> str:
+    """One line: what was done."""
+    words = len(trace.request.text.split())
+    maps = ", ".join(f"{kind} {m.layers}×{m.heads}" for kind, m in trace.maps.items())
+    return (
+        f"{words} words in {len(trace.source)} tokens → {len(trace.predicted)} tokens · maps: {maps} · "
+        f"{trace.milliseconds:.0f} ms on {trace.device} · {trace.request.model}"
+    )
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Translate", anchor=False)
+    with _shared.errors_as_sentences():
+        card = _shared.pick_model("translate")
+        trace = _shared.trace(card, ask_for_text(card))
+        theme = _shared.theme()
+        unit = choose("Show", UNITS, "unit", UNITS[0], label_visibility="collapsed")
+        show_translation(trace, theme, words=unit == UNITS[0])
+        st.caption(summary(trace))
+        attention, view, layer = choose_map(trace)
+        shown = merge_words(attention) if unit == UNITS[0] else attention
+        if view == "Lines":
+            show_lines(shown, layer, theme)
+        else:
+            show_heatmap(shown, layer, theme)
+
+
+page()
