@@ -11,6 +11,7 @@ from engine.weights import WEIGHTS, read_json, sha256_of, write_json
 
 SCORES = "scores.json"
 TRAINING = "training.json"
+CURVE = "curve.jsonl"
 
 
 def save_scores(card: ModelCard, scores: Mapping[str, Any]) -> None:
@@ -59,7 +60,9 @@ def _lines(card: ModelCard, training: Mapping[str, Any], scores: Mapping[str, An
         f"{training['steps']:,} steps, "
         f"{training['tokens'] / 1e6:.1f} million source and target tokens."
     )
-    yield f"The curve is in `assets/{card.name}/curve.jsonl`, the settings are in `assets/{card.name}/training.json`."
+    yield f"Settings: `assets/{card.name}/{TRAINING}`. Curve: `assets/{card.name}/{CURVE}`."
+    yield ""
+    yield f"![Training and validation loss against minutes]({card.name}-curve.svg)"
     yield ""
     yield "Data:"
     yield from (f"- {line}" for line in card.data)

@@ -28,10 +28,10 @@ def normalise(text: str) -> str:
     Direction marks, zero-width characters and controls are removed, since they would be invisible tokens. Combining
     marks and everything else that shows stay.
     """
-    text = unicodedata.normalize("NFC", text).translate(_QUOTES)
     kept = (" " if character.isspace() else character for character in text)
     text = "".join(c for c in kept if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
-    return _SPACES.sub(" ", text).strip()
+    # Composed after the removal: a zero-width character may stand between a letter and its accent.
+    return _SPACES.sub(" ", unicodedata.normalize("NFC", text).translate(_QUOTES)).strip()
 
 
 def word_indices(pieces: Sequence[str]) -> list[int]:
@@ -54,13 +54,19 @@ def word_indices(pieces: Sequence[str]) -> list[int]:
 
 def _joins(text: str, bare: str) -> bool:
     """Whether a piece without a boundary mark continues the word `text`."""
+    if _combines(bare[:1] or " "):
+        return True
+    text = "".join(character for character in text if not _combines(character))  # a mark is of its letter's kind
     if bare.startswith(("'", "-")):
-        return text[-1].isalnum()
-    if text.endswith("'"):
-        return bare[:1].isalnum() and not _CLITIC.match(text[:-1])
-    if text.endswith("-"):
-        return bare[:1].isalnum()
-    return text[-1].isalnum() == bare[:1].isalnum() or unicodedata.category(bare[:1] or " ").startswith("M")
+        return text[-1:].isalnum()
+    if text.endswith(("'", "-")):  # an apostrophe or a hyphen, unless nothing stands before it
+        return bare[:1].isalnum() and text[-2:-1].isalnum() and not (text[-1] == "'" and _CLITIC.match(text[:-1]))
+    return text[-1:].isalnum() == bare[:1].isalnum()
+
+
+def _combines(character: str) -> bool:
+    """Whether a character is a mark upon the one before it: an accent, a vowel sign, an emoji's variant."""
+    return unicodedata.category(character).startswith("M")
 
 
 class Subwords:
@@ -137,7 +143,7 @@ class Subwords:
         if not text:
             raise EmptyInput("There is no text yet. Type a sentence, for example: The animal didn't cross the street.")
         pieces: list[str] = self._processor.EncodeAsPieces(text)
-        ids = [self.id_of(piece) for piece in pieces]
+        ids = self.encode_ids(text)  # not by piece: an unknown "</s>" would become the special id
         if all(i == UNKNOWN for i, piece in zip(ids, pieces, strict=True) if piece != BOUNDARY):
             raise UnknownCharacters(
                 "The model knows none of these characters: it was trained on English and French text. "
@@ -152,7 +158,7 @@ class Subwords:
     def decode_tokens(self, ids: Sequence[int]) -> Tokens:
         """Tokens of generated ids, spans pointing into the decoded text; a trailing </s> stays as a special token."""
         ended = bool(ids) and ids[-1] == END
-        body = [i for i in ids if i not in SPECIAL_LABELS]
+        body = [i for i in ids if not self._processor.IsControl(i)]
         pieces = ["\ufffd" if i == UNKNOWN else self._processor.IdToPiece(i) for i in body]
         text = "".join(pieces).replace(BOUNDARY, " ")
         return _tokens(text.removeprefix(" "), body, pieces, _spans(pieces), end=ended)

@@ -13,6 +13,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from engine.cards import CURVE, TRAINING
 from engine.catalogue import ModelCard
 from engine.decoding.search import greedy_many
 from engine.models.transformer import Transformer
@@ -22,9 +23,6 @@ from engine.training.config import TrainingConfig, to_json
 from engine.training.data import Pair
 from engine.training.evaluate import bleu
 from engine.weights import CONFIG, TOKENIZER, WEIGHTS, load_weights, save_weights, sha256_of, write_json
-
-CURVE = "curve.jsonl"
-TRAINING = "training.json"
 
 
 def export(config: TrainingConfig, run: Path, card: ModelCard, command: str, pairs: Sequence[Pair]) -> dict[str, str]:

@@ -82,10 +82,9 @@ class Precision:
     @classmethod
     def of(cls, master: Learner, compute: torch.dtype) -> Precision:
         working = copy.deepcopy(master)
-        for name, module in working.named_modules():
+        for module in working.modules():
             if isinstance(module, (nn.Linear, nn.LayerNorm)):
                 module.to(compute)
-            assert "embedding" not in name or not isinstance(module, nn.Linear)
         return cls(master, working, compute)
 
     def collect_gradients(self) -> None:
@@ -279,11 +278,15 @@ class Clock:
         with safetensors.safe_open(self._path, framework="pt") as file:
             place = file.metadata()
             self.step, self.tokens, self._before = int(place["step"]), int(place["tokens"]), float(place["minutes"])
+            saved = set(file.keys())
+            fused = self._optimizer.defaults["fused"]  # the fused kernel counts steps beside the parameter
             for name, parameter in self._precision.master.named_parameters():
                 with torch.no_grad():
                     parameter.copy_(file.get_tensor(f"weight.{name}"))
+                if f"exp_avg.{name}" not in saved:  # it has had no gradient yet
+                    continue
                 self._optimizer.state[parameter] = {
-                    "step": torch.tensor(float(self.step)),
+                    "step": torch.tensor(float(self.step), device=parameter.device if fused else "cpu"),
                     "exp_avg": file.get_tensor(f"exp_avg.{name}").to(parameter.device),
                     "exp_avg_sq": file.get_tensor(f"exp_avg_sq.{name}").to(parameter.device),
                 }

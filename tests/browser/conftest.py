@@ -1,0 +1,50 @@
+"""The app as a user starts it, and a real Chromium that notes every request it makes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from bench.browser import NoBrowser, chromium, running_app
+
+
+@pytest.fixture(scope="session")
+def app_address() -> Iterator[str]:
+    """`saccade run` on a free port of this machine; ends with the tests."""
+    with running_app() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(chromium())
+        except NoBrowser as reason:
+            if os.environ.get("CI") == "true":
+                raise
+            pytest.skip(str(reason))
+        yield found
+
+
+@pytest.fixture
+def requested() -> list[str]:
+    """Addresses of every request of this test's page."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, app_address: str, requested: list[str]) -> Iterator[Page]:
+    """The app's first page, fully drawn."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    tab = context.new_page()
+    tab.on("request", lambda request: requested.append(request.url))
+    tab.goto(app_address)
+    tab.get_by_role("heading", name="Translate").wait_for(timeout=60_000)
+    tab.locator(".st-key-lines svg, .st-key-lines canvas").first.wait_for(timeout=60_000)
+    yield tab
+    context.close()
