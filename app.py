@@ -10,6 +10,8 @@ st.set_page_config(
     menu_items={"About": "**Saccade** shows what a trained network looks at. Everything runs on this machine."},
 )
 
+st.html("<style>.stMainBlockContainer { padding-top: 2.5rem; }</style>")  # the default leaves much empty
+
 st.navigation(
     [st.Page("pages/translate.py", title="Translate", url_path="translate", icon="🔤", default=True)],
     position="hidden",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -209,6 +210,7 @@ def fetch_data(folder: Annotated[Path, typer.Argument(help="Where the texts go."
 
 def main() -> None:
     """Run the command; errors meant for a user are one line on standard error, and the exit status is 1."""
+    logging.basicConfig(format="%(message)s")
     try:
         app()
     except SaccadeError as error:

@@ -51,8 +51,9 @@ def load_trace(path: Path) -> Trace:
         if record["format"] != FORMAT:
             raise ValueError(f"format {record['format']}")
         return _trace(record, arrays, logprobs)
-    except (OSError, KeyError, ValueError, TypeError, AssertionError) as error:
-        message = f"{path.name} is no trace that this version can read ({error}). Write it again with `saccade trace`."
+    except Exception as error:  # zipfile, zlib, numpy and json each have their own for a damaged file
+        reason = str(error) or "its parts do not fit each other"
+        message = f"{path.name} is no trace that this version can read ({reason}). Write it again with `saccade trace`."
         raise InputError(message) from error
 
 

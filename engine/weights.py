@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import textwrap
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -108,8 +109,8 @@ def load_weights(module: nn.Module, path: Path) -> None:
     try:
         module.load_state_dict(safetensors.torch.load_file(path))
     except (safetensors.SafetensorError, RuntimeError) as error:
-        first = str(error).splitlines()[0]
-        message = f"The weights in {_shown(path)} cannot be read ({first}). Restore the file from the repository."
+        reason = textwrap.shorten(str(error), 200, placeholder=" …")  # a list of every tensor that does not fit
+        message = f"The weights in {_shown(path)} cannot be read ({reason}). Restore the file from the repository."
         raise WeightsDamaged(message) from error
 
 

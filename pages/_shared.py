@@ -7,7 +7,9 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
+import altair as alt
 import streamlit as st
 
 import viz
@@ -57,6 +59,17 @@ def pick_model(*needs: Capability) -> ModelCard:
 def theme() -> viz.Theme:
     """Figure colours that fit the page, light or dark."""
     return viz.THEMES[st.context.theme.type or "light"]
+
+
+def draw_chart(chart: alt.LayerChart, key: str, description: str, width: int | Literal["stretch"] = "stretch") -> None:
+    """Show an Altair chart in its own colours.
+
+    It may become narrower than `width` on a small screen but keeps its height: by default Streamlit would press title,
+    legend and axes into the height of the plot.
+    """
+    fitted = chart.properties(autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+    with st.container(key=key):  # a place that style sheets and tests can name
+        st.altair_chart(fitted, theme=None, width=width, alt=description)
 
 
 def plain_text(text: str, *, size: str = "1.5rem", lang: str = "") -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 import viz
 from engine.analysis import merge_logprobs, merge_words
@@ -18,11 +19,11 @@ T = TypeVar("T")
 PRESETS = {
     "it was too tired": (
         "The animal didn't cross the street because it was too tired.",
-        "“it” is the animal: French says **il**. Point at “it” and see where it looks.",
+        "Here “it” is the animal, so French wants **il**. Point at “it” and see where it looks.",
     ),
     "it was too wide": (
         "The animal didn't cross the street because it was too wide.",
-        "One word has changed and “it” is the street: French says **elle**.",
+        "One word has changed: now “it” is the street, and French wants **elle**.",
     ),
 }
 MAP_NAMES: dict[Kind, str] = {
@@ -36,6 +37,7 @@ MAP_HELP = (
     "those before it. **Output → source**: cross-attention, a row is the step that predicts its word."
 )
 UNITS = ("Words", "Pieces")
+LINES_WIDTH = 900  # pixels; wider, the lines of a short sentence get too flat to follow
 VIEWS = ("Lines", "Heatmap")
 
 
@@ -88,7 +90,7 @@ def show_translation(trace: Trace, theme: viz.Theme, *, words: bool) -> None:
     if words:
         tokens, logprobs = merge_logprobs(logprobs, tokens)
     strip = viz.token_strip(tokens.labels, logprobs, tokens.special, theme)
-    st.altair_chart(strip, theme=None, key="strip", alt="Probability of each output token")
+    _shared.draw_chart(strip, "strip", "Probability of each output token")
 
 
 def from_one(index: int) -> str:
@@ -97,19 +99,19 @@ def from_one(index: int) -> str:
 
 
 def choose_map(trace: Trace) -> tuple[AttentionMap, str, int]:
-    """The controls that are the same for every view: map, view, layer."""
+    """What to look at: map, layer, view."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         kind = choose("Who looks at whom", KINDS, "map", "encoder", help=MAP_HELP, format_func=MAP_NAMES.__getitem__)
-        view = choose("View", VIEWS, "view", VIEWS[0])
         attention = trace.maps[kind]
         layers = range(attention.layers)
         layer = choose("Layer", layers, f"layer {kind}", layers[-1], format_func=from_one)
+        view = choose("View", VIEWS, "view", VIEWS[0])
     return attention, view, layer
 
 
-def show_lines(attention: AttentionMap, layer: int, theme: viz.Theme) -> None:
-    """The line diagram and its own controls."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+def show_lines(controls: DeltaGenerator, attention: AttentionMap, layer: int, theme: viz.Theme) -> None:
+    """The line diagram; its own controls go beside those there are."""
+    with controls:
         key = f"heads {attention.kind}"
         st.session_state.setdefault(key, list(range(attention.heads)))
         heads = st.pills(
@@ -126,15 +128,17 @@ def show_lines(attention: AttentionMap, layer: int, theme: viz.Theme) -> None:
     if not heads:
         st.info("No head is selected. Choose one or more above to see their lines.")
     chart = viz.lines(attention, layer, sorted(heads), threshold=threshold, theme=theme)
-    st.altair_chart(chart, theme=None, key="lines", alt=f"Lines of {attention.kind} attention, layer {layer + 1}")
+    _shared.draw_chart(chart, "lines", f"Lines of {attention.kind} attention, layer {layer + 1}", LINES_WIDTH)
 
 
-def show_heatmap(attention: AttentionMap, layer: int, theme: viz.Theme) -> None:
-    """The heatmap of one head and its own control."""
-    head = choose("Head", range(attention.heads), f"head {attention.kind}", 0, format_func=from_one)
+def show_heatmap(controls: DeltaGenerator, attention: AttentionMap, layer: int, theme: viz.Theme) -> None:
+    """The heatmap of one head; its own control goes beside those there are."""
+    with controls:
+        head = choose("Head", range(attention.heads), f"head {attention.kind}", 0, format_func=from_one)
     figure = viz.heatmap(attention, layer, head, theme=theme)
     alt = f"Heatmap of {attention.kind} attention, layer {layer + 1}, head {head + 1}"
-    st.plotly_chart(figure, theme=None, width="content", key="heatmap", alt=alt)
+    with st.container(key="heatmap"):
+        st.plotly_chart(figure, theme=None, width="content", alt=alt)
 
 
 def summary(trace: Trace) -> str:
@@ -150,19 +154,20 @@ def summary(trace: Trace) -> str:
 def page() -> None:
     """Draw the page."""
     st.title("Translate", anchor=False)
+    st.caption("A trained Transformer translates your sentence; see where each of its heads looks, word by word.")
     with _shared.errors_as_sentences():
         card = _shared.pick_model("translate")
         trace = _shared.trace(card, ask_for_text(card))
         theme = _shared.theme()
-        unit = choose("Show", UNITS, "unit", UNITS[0], label_visibility="collapsed")
-        show_translation(trace, theme, words=unit == UNITS[0])
+        show_translation(trace, theme, words=st.session_state.get("unit", UNITS[0]) == UNITS[0])
         st.caption(summary(trace))
         attention, view, layer = choose_map(trace)
+        controls = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+        with controls:
+            unit = choose("Tokens", UNITS, "unit", UNITS[0])
         shown = merge_words(attention) if unit == UNITS[0] else attention
-        if view == "Lines":
-            show_lines(shown, layer, theme)
-        else:
-            show_heatmap(shown, layer, theme)
+        show = show_lines if view == VIEWS[0] else show_heatmap
+        show(controls, shown, layer, theme)
 
 
 page()

@@ -19,6 +19,7 @@ from engine.training.synthetic import PronounExample, training_examples
 from engine.types import Tokens
 
 Pair = tuple[str, str]
+GRAMMAR = ("pronouns", "pronouns_who")  # sources that are generated, not read
 POOL = 12_000  # pairs drawn at a time and sorted by length
 
 
@@ -235,7 +236,7 @@ def batches(config: TrainingConfig, corpora: Mapping[str, Corpus], tokenizer: Su
     rng = np.random.default_rng(seed)
     streams: dict[str, Iterator[Example]] = {}
     for name in config.mixture:
-        if name in ("pronouns", "pronouns_who"):
+        if name in GRAMMAR:
             streams[name] = _grammar(int(rng.integers(1 << 30)), tokenizer, who=name == "pronouns_who")
         elif name in corpora:
             streams[name] = _endless(corpora[name], rng)

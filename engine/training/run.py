@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import safetensors.torch
 
+from engine.errors import ConfigError
 from engine.text import Subwords
 from engine.training.config import TrainingConfig
 from engine.training.data import (
+    GRAMMAR,
     Batch,
     Example,
     batches,
@@ -25,6 +29,7 @@ from engine.training.data import (
 from engine.training.loop import Progress, train
 
 VALIDATION_BATCH = 64
+log = logging.getLogger("saccade")
 
 
 def prepare(config: TrainingConfig, data: Path, run: Path, tokenizer: Path | None = None) -> None:
@@ -57,6 +62,23 @@ def validation_batches(run: Path) -> list[Batch]:
     return [collate(examples[i : i + VALIDATION_BATCH]) for i in range(0, len(examples), VALIDATION_BATCH)]
 
 
+def with_available_sources(config: TrainingConfig, sources: Collection[str]) -> TrainingConfig:
+    """The same run without the sources that the data lacks: their share goes to the others, and the log says so.
+
+    Raises:
+        ConfigError: no source of sentence pairs is left.
+    """
+    missing = [name for name in config.mixture if name not in sources and name not in GRAMMAR]
+    mixture = {name: share for name, share in config.mixture.items() if name not in missing}
+    if not set(mixture) - set(GRAMMAR):
+        raise ConfigError(
+            f"The data has none of the sources {', '.join(missing)}; it has {', '.join(sorted(sources))}."
+        )
+    if missing:
+        log.warning("Not in the data and left out: %s", ", ".join(missing))
+    return replace(config, mixture=mixture)
+
+
 def run_training(
     config: TrainingConfig,
     data: Path,
@@ -83,7 +105,9 @@ def run_training(
     """
     prepare(config, data, run, initial / "tokenizer.model" if initial else None)
     tokenizer = Subwords.load(run / "tokenizer.model")
-    stream = partial(batches, config, load_corpora(run / "corpora.npz"), tokenizer)
+    corpora = load_corpora(run / "corpora.npz")
+    config = with_available_sources(config, corpora)
+    stream = partial(batches, config, corpora, tokenizer)
     start = None
     if initial:
         start = {name: t.float() for name, t in safetensors.torch.load_file(initial / "weights.safetensors").items()}
