@@ -1,5 +1,5 @@
 # make run    install once, then open the app        make test   lint, types and every test
-# make lint   ruff and mypy only                     make bench  speed and size beside the peers (downloads them)
+# make lint   ruff and mypy only                     make bench  speed beside the peers
 # make lock   refresh the pinned versions            make clean  remove the environment and all caches
 
 PYTHON ?= python3
@@ -8,7 +8,6 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
-BENCH_STAMP := $(VENV)/.installed-bench
 # ARGS="..." is passed on to the command: make run ARGS="--port 8600", make test ARGS="-k beam"
 ARGS ?=
 
@@ -31,11 +30,10 @@ format: $(TEST_STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(BENCH_STAMP)
-	@found=0; for file in bench/[a-z]*.py; do \
-		[ -e "$$file" ] || continue; found=1; name=$$(basename "$$file" .py); \
-		echo "== $$name"; $(BIN)/python -m "bench.$$name" $(ARGS) || exit 1; \
-	done; [ $$found = 1 ] || { echo "bench/ holds no benchmark." >&2; exit 1; }
+# make bench ARGS="capture --tokens 128" runs one of them; `python -m bench --help` lists them
+bench: $(TEST_STAMP)
+	.ci/browser
+	$(BIN)/python -m bench $(or $(ARGS),all)
 
 # Takes the newest versions that pyproject.toml allows, then pins what was installed.
 lock: $(BIN)/python
@@ -54,10 +52,6 @@ $(RUN_STAMP): requirements.lock pyproject.toml | $(BIN)/python
 
 $(TEST_STAMP): requirements-test.lock $(RUN_STAMP)
 	$(PIP) install --quiet --requirement requirements-test.lock
-	touch $@
-
-$(BENCH_STAMP): $(TEST_STAMP)
-	$(PIP) install --quiet --requirement requirements-test.lock --editable ".[bench]"
 	touch $@
 
 $(BIN)/python:

@@ -53,13 +53,22 @@ def chromium() -> Iterator[Browser]:
         NoBrowser: there is neither.
     """
     with sync_playwright() as playwright:
-        found = (shutil.which(name) for name in (*NAMES, playwright.chromium.executable_path))
-        path = next((name for name in found if name), None)
-        if path is None:
-            raise NoBrowser("no Chromium on this machine: run .ci/browser to install one")
+        path = find_browser(playwright.chromium.executable_path)
         browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
         yield browser
         browser.close()
+
+
+def find_browser(own: str) -> str:
+    """The path of an installed Chromium or Chrome, else of `own`, Playwright's.
+
+    Raises:
+        NoBrowser: there is none.
+    """
+    for name in (*NAMES, own):
+        if path := shutil.which(name):
+            return path
+    raise NoBrowser("no Chromium on this machine: run .ci/browser to install one")
 
 
 def free_port() -> int:
@@ -104,3 +113,16 @@ def _wait_until_up(address: str, server: subprocess.Popen[bytes], seconds: float
         os.killpg(server.pid, 9)
     output = server.stdout.read().decode() if server.stdout else ""
     raise NoApp(f"the app did not start:\n{output}")
+
+
+def main() -> None:
+    """Print where the browser is; exit with 1 if there is none."""
+    with sync_playwright() as playwright:
+        try:
+            print(find_browser(playwright.chromium.executable_path))
+        except NoBrowser as reason:
+            sys.exit(str(reason))
+
+
+if __name__ == "__main__":
+    main()

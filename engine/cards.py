@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.catalogue import ModelCard
 from engine.types import Kind
-from engine.weights import WEIGHTS, read_json, sha256_of, write_json
+from engine.weights import WEIGHTS, read_json, write_json
 
 SCORES = "scores.json"
 TRAINING = "training.json"
@@ -15,13 +15,20 @@ CURVE = "curve.jsonl"
 
 
 def save_scores(card: ModelCard, scores: Mapping[str, Any]) -> None:
-    """Write measured scores beside the weights, with the weights' checksum; sets not measured now keep theirs if the
-    weights are the same.
-    """
-    path, checksum = card.folder / SCORES, sha256_of(card.folder / WEIGHTS)
-    before = read_json(path) if path.is_file() else {}
-    kept = before.get("scores", {}) if before.get("weights") == checksum else {}
-    write_json(path, {"weights": checksum, "scores": {**kept, **scores}})
+    """Write measured scores beside the weights; sets not measured now keep theirs if the weights are the same."""
+    write_json(card.folder / SCORES, {"weights": _checksum(card), "scores": {**scores_of(card), **scores}})
+
+
+def scores_of(card: ModelCard) -> Mapping[str, Any]:
+    """What was measured for these very weights, by evaluation set; empty where nothing was."""
+    path = card.folder / SCORES
+    record = read_json(path) if path.is_file() else {}
+    scores: Mapping[str, Any] = record.get("scores", {}) if record.get("weights") == _checksum(card) else {}
+    return scores
+
+
+def _checksum(card: ModelCard) -> str:
+    return card.sha256[WEIGHTS]
 
 
 def pronoun_head(card: ModelCard, kind: Kind) -> tuple[int, int] | None:
@@ -29,19 +36,13 @@ def pronoun_head(card: ModelCard, kind: Kind) -> tuple[int, int] | None:
 
     None where they were not measured for these very weights.
     """
-    path = card.folder / SCORES
-    if not path.is_file():
-        return None
-    record = read_json(path)
-    best = record["scores"].get("pronouns-a-valid", {}).get(f"best_{kind}_head")
-    if best is None or record["weights"] != card.sha256[WEIGHTS]:
-        return None
-    return best["layer"], best["head"]
+    best = scores_of(card).get("pronouns-a", {}).get(f"best_{kind}_head")
+    return None if best is None else (best["layer"], best["head"])
 
 
 def markdown(card: ModelCard) -> str:
     """The card of a shipped model."""
-    return "\n".join(_lines(card, read_json(card.folder / TRAINING), read_json(card.folder / SCORES)["scores"])) + "\n"
+    return "\n".join(_lines(card, read_json(card.folder / TRAINING), scores_of(card))) + "\n"
 
 
 def _lines(card: ModelCard, training: Mapping[str, Any], scores: Mapping[str, Any]) -> Iterator[str]:
@@ -57,12 +58,15 @@ def _lines(card: ModelCard, training: Mapping[str, Any], scores: Mapping[str, An
     yield ""
     yield (
         f"{training['minutes']:.0f} minutes on {training['hardware']} (torch {training['torch']}): "
-        f"{training['steps']:,} steps, "
-        f"{training['tokens'] / 1e6:.1f} million source and target tokens."
+        f"{training['steps']:,} steps, {training['tokens'] / 1e6:.1f} million source and target tokens."
     )
     yield f"Settings: `assets/{card.name}/{TRAINING}`. Curve: `assets/{card.name}/{CURVE}`."
     yield ""
     yield f"![Training and validation loss against minutes]({card.name}-curve.svg)"
+    yield ""
+    shares = training["settings"]["mixture"]
+    total = sum(shares.values())
+    yield "Sentence pairs drawn: " + ", ".join(f"{name} {share / total:.0%}" for name, share in shares.items()) + "."
     yield ""
     yield "Data:"
     yield from (f"- {line}" for line in card.data)
@@ -88,6 +92,9 @@ def _lines(card: ModelCard, training: Mapping[str, Any], scores: Mapping[str, An
 
 
 def _scores(scores: Mapping[str, Any]) -> Iterator[str]:
+    if not scores:
+        yield "Not measured yet for these weights."
+        return
     yield "| set | score |"
     yield "|---|---|"
     for name, values in scores.items():
@@ -105,8 +112,10 @@ def _score_lines(values: Mapping[str, Any]) -> Iterator[str]:
     for kind in ("encoder", "cross"):
         if best := values.get(f"best_{kind}_head"):
             yield (
-                f"best {kind} head (layer {best['layer'] + 1}, head {best['head'] + 1}) "
-                f"looks most at the right noun in {best['resolves']:.1%} (chance {values['chance']:.1%})"
+                f"best {kind} head (layer {best['layer'] + 1}, head {best['head'] + 1}, chosen on the validation half) "
+                f"looks most at the right noun in {best['resolves_test']:.1%} of the test half "
+                f"and {best['resolves_valid']:.1%} of the validation half "
+                f"(always the first noun: {values['first_noun']:.1%})"
             )
     for row in values["sentences"] if isinstance(values.get("sentences"), list) else []:
         yield f"{row['english']} → {row['french']} ({'right' if row['right'] else 'wrong'})"

@@ -9,8 +9,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 # Spinning OpenMP threads cost a busy machine far more than they gain a free one; read once, when torch is first
 # imported.
@@ -18,13 +19,25 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from engine import catalogue
-from engine.errors import InputError, SaccadeError
+from engine.errors import ConfigError, InputError, SaccadeError
+
+if TYPE_CHECKING:
+    from engine.models.transformer import TransformerConfig
+    from engine.training.run import Start
 
 ROOT = Path(__file__).parent.parent
-CARDS = ROOT / "docs" / "models"
+MOST_CHANGED, MOST_BLEU_LOST = 0.02, 0.2  # of what rounding to float16 may do
 
 app = typer.Typer(
     help="See what a trained network looks at.",
@@ -49,6 +62,15 @@ def bar(title: str, total: float | None) -> Iterator[Callable[[float], None]]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(title, total=total)
+        yield lambda amount: progress.advance(task, amount)
+
+
+@contextmanager
+def counter(title: str) -> Iterator[Callable[[float], None]]:
+    """Like `bar` where nobody knows how much there is: a count that runs."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}: {task.completed:.0f} done"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=None)
         yield lambda amount: progress.advance(task, amount)
 
 
@@ -107,10 +129,14 @@ def trace(
 
     if not out.parent.is_dir():
         raise InputError(f"The folder {out.parent} does not exist. Create it, or give another --out.")
+    if out.is_dir():
+        raise InputError(f"{out} is a folder. Give --out the name of a file, for example {out / 'trace.npz'}.")
     result = load(model, device).trace(text, target)
     save_trace(result, out)
     shapes = ", ".join(f"{kind} {'x'.join(map(str, m.weights.shape))}" for kind, m in result.maps.items())
     print(f"{result.translation}\n{out}: {shapes} in {result.milliseconds:.0f} ms on {result.device}")
+    for note in result.notes:
+        print(note, file=sys.stderr)
 
 
 @app.command()
@@ -121,20 +147,30 @@ def evaluate(
         list[str] | None, typer.Option("--set", help="A set to measure; all without this option.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    save: Annotated[bool, typer.Option(help="Write the scores beside the weights, for the model's card.")] = False,
+    save: Annotated[
+        bool, typer.Option("--save", help="Write the scores beside the weights, for the model's card.")
+    ] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Measure a shipped model."""
-    from engine.cards import save_scores
+    """Measure a shipped model. Without --data, only what needs no texts from disk."""
+    from engine.cards import save_scores, scores_of
     from engine.runner import load
-    from engine.training.evaluate import SETS
     from engine.training.evaluate import evaluate as measure
+    from engine.training.evaluate import find_sets, required_data
 
+    found = find_sets(chosen)
+    if not chosen and data is None:
+        for name in required_data(found):
+            print(f"{name} is left out: it reads texts from disk, give their folder with --data DIR.", file=sys.stderr)
+            del found[name]
     runner = load(model, device)
+    known = scores_of(runner.card)
     scores: dict[str, Any] = {}
-    for name in chosen or list(SETS):
-        with bar(name, None) as advance:
+    for name, kind in found.items():
+        with counter(kind.description) as advance:
             scores[name] = measure(runner, name, data, advance)
+        if known.get(name, scores[name]).get("file_sha256") != scores[name].get("file_sha256"):
+            print(f"{name}: not the text of the model's card; the model may have seen some of it.", file=sys.stderr)
         if not as_json:
             print(f"{name}: {json.dumps(scores[name], ensure_ascii=False)}")
     if as_json:
@@ -159,9 +195,10 @@ def train(
     from engine.training.run import run_training
 
     settings = read_config(config)
-    folder = out or Path("runs") / settings.name
-    initial = catalogue.card(init).folder if init else None
+    folder = out or Path("runs") / (f"{settings.name}-from-{init}" if init else settings.name)
+    initial = initial_model(init, config, settings.model) if init else None
     where, done = pick_device(device), 0.0
+    command = f"saccade train {config} --data DIR --minutes {minutes:g}" + (f" --init {init}" if init else "")
     with bar(f"training {settings.name}", 1.0) as advance:
 
         def report(step: Step) -> None:
@@ -172,28 +209,56 @@ def train(
                 f"step {step.step}  tokens {step.tokens}  loss {step.loss:.3f}  antecedent {step.antecedent_loss:.3f}"
             )
 
-        path = run_training(settings, data, folder, minutes, initial=initial, device=where, report=report)
-    print(f"{path}\nTo ship it: saccade export {config} {folder} --data {data}")
+        path = run_training(
+            settings, data, folder, minutes, initial=initial, device=where, command=command, report=report
+        )
+    print(f"{path}\nTo ship it: saccade export {folder} {settings.name} --data {data}")
+
+
+def initial_model(name: str, config: str, wanted: TransformerConfig) -> Start:
+    """A shipped model to go on from, verified to be whole and of the shape that a run wants.
+
+    Raises:
+        UnknownModel, WeightsMissing, WeightsDamaged, ConfigError: each says what to do.
+    """
+    from engine.models.transformer import TransformerConfig
+    from engine.training.run import Start
+    from engine.weights import CONFIG, from_json, read_json, verify
+
+    card = catalogue.card(name)
+    verify(card)
+    given, other = asdict(from_json(TransformerConfig, read_json(card.folder / CONFIG), CONFIG)), asdict(wanted)
+    for key in given:
+        if key != "max_length" and given[key] != other[key]:  # positions are no weights
+            raise ConfigError(
+                f"{config} cannot go on from model {name}: {key} is {other[key]} in the configuration and {given[key]} "
+                f"in the model. Give both the same shape."
+            )
+    return Start(card.identity, card.folder)
 
 
 @app.command()
 def export(
-    config: Annotated[str, typer.Argument(help="The configuration of the run.")],
-    run_folder: Annotated[Path, typer.Argument(help="The run folder.")],
+    run_folder: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    model: Annotated[str, typer.Argument(help="The catalogue's name of the model that it becomes.")],
     data: Annotated[
         Path, typer.Option(help="Folder with the texts; 500 sentences compare outputs before and after rounding.")
     ],
-    command: Annotated[str, typer.Option(help="The command that made the run, for the card.")] = "",
 ) -> None:
     """Write a finished run into assets/ and print the checksums for the catalogue."""
-    from engine.training.config import read_config
     from engine.training.data import read_pairs
     from engine.training.export import export as write
 
-    settings = read_config(config)
-    pairs = read_pairs(data / "en-fr" / "valid.tsv")[:500]
-    for name, checksum in write(settings, run_folder, catalogue.card(settings.name), command, pairs).items():
+    card = catalogue.card(model)
+    with counter("comparing outputs before and after rounding"):
+        result = write(run_folder, card, read_pairs(data / "en-fr" / "valid.tsv")[:500])
+    for name, checksum in result["sha256"].items():
         print(f'"{name}": "{checksum}",')
+    print(json.dumps(result["rounding"]))
+    loss = result["rounding"]["bleu_before"] - result["rounding"]["bleu_after"]
+    if result["rounding"]["outputs_changed"] > MOST_CHANGED or abs(loss) > MOST_BLEU_LOST:
+        print(f"Rounding changed more than {MOST_CHANGED:.0%} of outputs or {MOST_BLEU_LOST} BLEU.", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 @app.command("fetch-data")
@@ -203,17 +268,21 @@ def fetch_data(folder: Annotated[Path, typer.Argument(help="Where the texts go."
 
     for name, source in SOURCES.items():
         print(f"{name}: {source.url} ({source.licence})")
-    with bar("downloading", None) as advance:
-        for path in fetch(folder, report=lambda name, done, total: advance(0)):
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        tasks = {name: progress.add_task(name, total=None) for name in SOURCES}
+        for path in fetch(
+            folder, report=lambda name, done, total: progress.update(tasks[name], completed=done, total=total or None)
+        ):
             print(path)
 
 
 def main() -> None:
-    """Run the command; errors meant for a user are one line on standard error, and the exit status is 1."""
+    """Run the command; errors that a user can mend are one line on standard error, and the exit status is 1."""
     logging.basicConfig(format="%(message)s")
     try:
         app()
-    except SaccadeError as error:
+    except (SaccadeError, OSError) as error:
         print(f"saccade: {error}", file=sys.stderr)
         raise SystemExit(1) from None
 

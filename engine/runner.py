@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,13 +14,13 @@ from engine.catalogue import ModelCard, card
 from engine.decoding.search import Vocabulary, greedy_many
 from engine.errors import DeviceError, InputTooLong, Unsupported
 from engine.models.transformer import Transformer, TransformerConfig
-from engine.text import END, PAD, START, UNKNOWN, WHO, Subwords, normalise, with_start
+from engine.text import END, PAD, START, UNKNOWN, WHO, Subwords, french_spacing, normalise, with_start
 from engine.types import AttentionMap, Kind, Tokens, Trace, TraceRequest
 from engine.weights import CONFIG, TOKENIZER, WEIGHTS, from_json, load_weights, read_json, verify
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ALTERNATIVES = 5  # most probable tokens kept for each output step
+_NO_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 LONGEST_OUTPUT = 192  # tokens, </s> included
 
 
@@ -53,9 +53,11 @@ def _memory(device: str) -> Iterator[None]:
     """Turn an out-of-memory error into one that says what to do."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        message = f"The {device} device ran out of memory. Use a shorter text, or start with --device cpu."
-        raise DeviceError(message) from error
+    except (RuntimeError, MemoryError) as error:  # torch has a class of its own for CUDA only
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not _NO_MEMORY.search(str(error)):
+            raise
+        instead = "Use a shorter text." if device == "cpu" else "Use a shorter text, or start with --device cpu."
+        raise DeviceError(f"The {device} device ran out of memory. {instead}") from error
 
 
 class Runner:
@@ -86,7 +88,7 @@ class Runner:
 
     def request(self, text: str, target: str | None = None) -> TraceRequest:
         """The full record of a question to this model, with texts normalised."""
-        forced = normalise(target) if target is not None else ""
+        forced = french_spacing(normalise(target)) if target is not None else ""
         return TraceRequest(self.card.identity, normalise(text), forced or None, LONGEST_OUTPUT)
 
     def translate(self, texts: Sequence[str], report: Callable[[int], None] = lambda done: None) -> list[str]:
@@ -150,13 +152,13 @@ class Runner:
             alternatives=alternatives,
             device=self.device,
             milliseconds=(time.perf_counter() - started) * 1000,
-            notes=self._notes(request, predicted),
+            notes=self._notes(request, source, predicted),
         )
 
     def _predicted(self, source: Tokens, request: TraceRequest) -> Tokens:
         """The output's tokens: decoded, or forced."""
         if request.target is None:
-            limit = min(request.max_length, LONGEST_OUTPUT)
+            limit = max(1, min(request.max_length, LONGEST_OUTPUT))  # a request may come from an address
             ids = greedy_many(self.model, [source.ids], self.vocabulary, limit, self.device)[0]
             return self.tokenizer.decode_tokens(ids)
         forced = self.tokenizer.encode(request.target)
@@ -172,10 +174,12 @@ class Runner:
         rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return tuple(tuple(zip(map(self.tokenizer.label_of, ids), scores, strict=True)) for ids, scores in rows)
 
-    def _notes(self, request: TraceRequest, predicted: Tokens) -> tuple[str, ...]:
+    def _notes(self, request: TraceRequest, source: Tokens, predicted: Tokens) -> tuple[str, ...]:
         notes = []
         if request.model != self.card.identity:
             notes.append(f"Asked of {request.model}, answered by {self.card.identity}: the weights have changed since.")
+        if unknown := source.ids.count(UNKNOWN):
+            notes.append(f"The model does not know {unknown} of the source's tokens and reads them as unknown.")
         if predicted.ids[-1] != END:
             notes.append(f"The output was cut at {len(predicted)} tokens.")
         if request.target is not None and UNKNOWN in predicted.ids:
@@ -208,5 +212,6 @@ def load(name: str, device: str = "auto", dtype: str = "float32") -> Runner:
     config = from_json(TransformerConfig, read_json(found.folder / CONFIG), CONFIG)
     model = Transformer(config)
     load_weights(model, found.folder / WEIGHTS)
-    model.requires_grad_(False).eval().to(device=where, dtype=DTYPES[dtype])
+    with _memory(where):
+        model.requires_grad_(False).eval().to(device=where, dtype=DTYPES[dtype])
     return Runner(found, model, Subwords.load(found.folder / TOKENIZER), where)

@@ -20,6 +20,9 @@ _QUOTES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "“": '"', "”": '
 _SPACES = re.compile(r"\s+")
 # French clitics: the vowel falls before an apostrophe and the next word follows at once ("qu'il" is two words).
 _CLITIC = re.compile(r"^(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu)$", re.IGNORECASE)
+# A run of ? and !, a semicolon, or a colon that is in no time and no address.
+_MARKS = re.compile(r" ?([?!]+|;|:(?![\d/]))")
+_TAIL = 16  # characters of a word that decide what joins it: more than a clitic, so that long words take linear time
 
 
 def normalise(text: str) -> str:
@@ -29,9 +32,15 @@ def normalise(text: str) -> str:
     marks and everything else that shows stay.
     """
     kept = (" " if character.isspace() else character for character in text)
-    text = "".join(c for c in kept if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
+    text = "".join(c for c in kept if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co"))
     # Composed after the removal: a zero-width character may stand between a letter and its accent.
     return _SPACES.sub(" ", unicodedata.normalize("NFC", text).translate(_QUOTES)).strip()
+
+
+def french_spacing(text: str) -> str:
+    """Normalised French with one space before ? ! : ; as the training text has it ("Quoi ?!", "à 14:30")."""
+    joined = re.sub(r"(?<=[?!]) (?=[?!])", "", text)
+    return _MARKS.sub(r" \1", joined).strip()
 
 
 def word_indices(pieces: Sequence[str]) -> list[int]:
@@ -41,22 +50,22 @@ def word_indices(pieces: Sequence[str]) -> list[int]:
     one.
     """
     indices: list[int] = []
-    word, text = -1, ""  # `text` is what the current word holds so far
+    word, empty, text = -1, True, ""  # `text`: the current word so far without marks, which are of their letter's kind
     for piece in pieces:
         bare = piece.removeprefix(BOUNDARY)
-        joins = word >= 0 and not piece.startswith(BOUNDARY) and (not text or _joins(text, bare))
+        joins = word >= 0 and not piece.startswith(BOUNDARY) and (empty or _joins(text, bare))
         if not joins:
-            word, text = word + 1, ""
-        text += bare
+            word, empty, text = word + 1, True, ""
+        empty = empty and not bare
+        text = (text + "".join(c for c in bare if not _combines(c)))[-_TAIL:]
         indices.append(word)
     return indices
 
 
 def _joins(text: str, bare: str) -> bool:
-    """Whether a piece without a boundary mark continues the word `text`."""
+    """Whether a piece without a boundary mark continues a word whose last letters are `text`."""
     if _combines(bare[:1] or " "):
         return True
-    text = "".join(character for character in text if not _combines(character))  # a mark is of its letter's kind
     if bare.startswith(("'", "-")):
         return text[-1:].isalnum()
     if text.endswith(("'", "-")):  # an apostrophe or a hyphen, unless nothing stands before it

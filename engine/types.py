@@ -116,8 +116,8 @@ class TraceRequest:
 
     model: str
     text: str
-    target: str | None = None
-    max_length: int = 128
+    target: str | None
+    max_length: int
 
 
 @dataclass(frozen=True, slots=True)

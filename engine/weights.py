@@ -41,14 +41,14 @@ def verify(card: ModelCard) -> None:
         path = card.folder / name
         if not path.is_file():
             raise WeightsMissing(
-                f"The file {_shown(path)} of model {card.name} is missing. Restore it: git checkout -- {_shown(path)}"
+                f"The file {_shown(path)} of model {card.name} is missing. Restore it: git checkout {_shown(path)}"
             )
         found = sha256_of(path)
         if found != expected:
             raise WeightsDamaged(
                 f"The file {_shown(path)} is not the one that belongs to model {card.name}: expected sha256 "
                 f"{expected}, "
-                f"found {found}. It is damaged or was swapped. Restore it: git checkout -- {_shown(path)}"
+                f"found {found}. It is damaged or was swapped. Restore it: git checkout {_shown(path)}"
             )
 
 
@@ -64,7 +64,7 @@ def read_json(path: Path) -> dict[str, Any]:
         WeightsDamaged: it is not a JSON object.
     """
     if not path.is_file():
-        raise WeightsMissing(f"The file {_shown(path)} is missing. Restore it: git checkout -- {_shown(path)}")
+        raise WeightsMissing(f"The file {_shown(path)} is missing. Restore it: git checkout {_shown(path)}")
     try:
         values = json.loads(path.read_text("utf-8"))
     except ValueError as error:
@@ -105,7 +105,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
         WeightsDamaged: not safetensors, or its tensors do not fit the module.
     """
     if not path.is_file():
-        raise WeightsMissing(f"The file {_shown(path)} is missing. Restore it: git checkout -- {_shown(path)}")
+        raise WeightsMissing(f"The file {_shown(path)} is missing. Restore it: git checkout {_shown(path)}")
     try:
         module.load_state_dict(safetensors.torch.load_file(path))
     except (safetensors.SafetensorError, RuntimeError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -19,6 +20,7 @@ from engine.runner import Runner, limit_threads, load
 from engine.types import Trace, TraceRequest
 
 TRACES = 32  # kept in memory: at 128 tokens one trace of en-fr is 7 MB
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]()#+!|<>$~:^-]")
 log = logging.getLogger("saccade")
 
 
@@ -72,6 +74,11 @@ def draw_chart(chart: alt.LayerChart, key: str, description: str, width: int | L
         st.altair_chart(fitted, theme=None, width=width, alt=description)
 
 
+def literal(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return _MARKDOWN.sub(r"\\\g<0>", text)
+
+
 def plain_text(text: str, *, size: str = "1.5rem", lang: str = "") -> None:
     """Show text exactly as it is: no Markdown, no HTML, right-to-left where its letters are."""
     style = f"font-size:{size};line-height:1.35;margin:0;overflow-wrap:anywhere"
@@ -84,11 +91,9 @@ def errors_as_sentences() -> Iterator[None]:
     try:
         yield
     except SaccadeError as error:
-        st.error(str(error), icon="✋")
+        st.error(literal(str(error)), icon="✋")
         st.stop()
-    except Exception as error:
-        if type(error).__module__.startswith("streamlit"):
-            raise  # how Streamlit stops or reruns a script
+    except Exception:  # not Streamlit's own signals to stop or rerun: those are no Exceptions
         log.exception("unexpected error on a page")
         st.error(
             "Something went wrong that should not have. Your text is still in the box: change it, or reload the page. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ import viz
 from engine.analysis import merge_logprobs, merge_words
 from engine.cards import pronoun_head
 from engine.catalogue import ModelCard
+from engine.errors import SaccadeError
 from engine.types import KINDS, AttentionMap, Kind, Trace
 from pages import _shared
 
@@ -46,7 +48,10 @@ def open_preset(card: ModelCard, name: str) -> None:
     state = st.session_state
     state["text"] = state["asked"] = PRESETS[name][0]
     state["map"] = "encoder"
-    if found := pronoun_head(card, "encoder"):
+    found = None
+    with contextlib.suppress(SaccadeError):  # a preset's sentence opens without a head too
+        found = pronoun_head(card, "encoder")
+    if found:
         layer, head = found
         state["layer encoder"], state["heads encoder"], state["head encoder"] = layer, [head], head
 
@@ -85,11 +90,15 @@ def show_translation(trace: Trace, theme: viz.Theme, *, words: bool) -> None:
         if trace.request.text == sentence:
             st.markdown(hint)
     for note in trace.notes:
-        st.info(note)
-    tokens, logprobs = trace.predicted, trace.token_logprobs
+        st.info(_shared.literal(note))
     if words:
-        tokens, logprobs = merge_logprobs(logprobs, tokens)
-    strip = viz.token_strip(tokens.labels, logprobs, tokens.special, theme)
+        tokens, logprobs = merge_logprobs(trace.token_logprobs, trace.predicted)
+        strip = viz.token_strip(tokens.labels, logprobs, tokens.special, theme)
+    else:
+        tokens = trace.predicted
+        strip = viz.token_strip(
+            tokens.labels, trace.token_logprobs, tokens.special, theme, alternatives=trace.alternatives
+        )
     _shared.draw_chart(strip, "strip", "Probability of each output token")
 
 

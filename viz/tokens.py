@@ -23,6 +23,7 @@ def token_strip(
     special: Sequence[bool] | None = None,
     theme: Theme = LIGHT,
     *,
+    alternatives: Sequence[Sequence[tuple[str, float]]] = (),
     width: int = 760,
 ) -> alt.LayerChart:
     """Draw each output token over a bar of its probability; tokens flow into rows like the words of a text.
@@ -35,6 +36,8 @@ def token_strip(
         logprobs: natural log-probability of each token, (T,), ≤ 0; NaN where unknown.
         special: True for tokens that are no part of the text (muted italics), (T,); None for none.
         theme: colours and type sizes.
+        alternatives: for each token what else was probable there, as (label, log-probability), best first; named in the
+            tooltip. Empty for none.
         width: pixels after which tokens go on in a new row.
 
     Returns:
@@ -45,6 +48,8 @@ def token_strip(
     """
     special = [False] * len(labels) if special is None else special
     values = np.asarray(logprobs, dtype=np.float64)
+    if alternatives and len(alternatives) != len(labels):
+        raise ValueError(f"{len(labels)} labels and {len(alternatives)} lists of alternatives: give one per token")
     if not len(labels) == len(values) == len(special):
         raise ValueError(
             f"{len(labels)} labels, {len(values)} log-probabilities, {len(special)} special marks: give one per token"
@@ -56,6 +61,8 @@ def token_strip(
         _row(label, logprob, bool(is_special), place)
         for label, logprob, is_special, place in zip(labels, values.tolist(), special, places, strict=True)
     ]
+    for row, choices in zip(rows, alternatives, strict=False):
+        row["choices"] = ", ".join(f"{isolate(label)} {_percent(math.exp(logprob))}" for label, logprob in choices)
     lines = 1 + max((place.line for place in places), default=0)
     right = max((place.right for place in places), default=0.0)
     return (
@@ -125,6 +132,8 @@ def _layers(rows: list[dict[str, Any]], lines: int, width: float, theme: Theme) 
         alt.Tooltip("probability:Q", format=".4f", title="probability"),
         alt.Tooltip("logprob:N", title="log-probability"),
     ]
+    if any("choices" in row for row in rows):
+        tooltip.append(alt.Tooltip("choices:N", title="most probable here"))
 
     def layer(offset: float, kind: str, **mark: Any) -> alt.Chart:
         """Marks of one kind, `offset` of a row's height below its top."""

@@ -23,12 +23,28 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, out: Tens
     Returns:
         (B, H, Q, K), `out` or of the query's dtype: softmax(QKᵀ/√D); rows sum to 1 and masked keys are exactly 0.
     """
+    if out is not None and out.dtype == query.dtype and out.is_contiguous() and out.device.type == "cpu":
+        return _fill_weights(query, key, mask, out)
     scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2))  # (B, H, Q, K)
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     if out is None:
         return torch.softmax(scores, dim=-1)
     return torch.softmax(scores, dim=-1, dtype=out.dtype, out=out)
+
+
+def _fill_weights(query: Tensor, key: Tensor, mask: Tensor | None, out: Tensor) -> Tensor:
+    """`attention_weights` with `out` as its only large memory: mask, scores and weights are made in place.
+
+    On CPU a mask filled into scores afterwards takes as long as the scores themselves; here it costs nothing to speak
+    of, because the product adds to it.
+    """
+    scores = out.flatten(0, 1)  # (B·H, Q, K), the same memory
+    if mask is not None:
+        out.copy_(torch.zeros(mask.shape, dtype=out.dtype).masked_fill_(~mask, float("-inf")))
+    scale, keep = query.shape[-1] ** -0.5, 0 if mask is None else 1  # 0: what is in `out` does not matter, not even NaN
+    torch.baddbmm(scores, query.flatten(0, 1), key.flatten(0, 1).mT, beta=keep, alpha=scale, out=scores)
+    return torch.softmax(out, dim=-1, out=out)
 
 
 class MultiHeadAttention(nn.Module):

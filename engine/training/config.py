@@ -12,6 +12,7 @@ from engine.errors import ConfigError
 from engine.models.transformer import TransformerConfig
 from engine.weights import from_json
 
+MOST_PIECES = 65_535  # tokenized text is kept as 16-bit numbers
 CONFIGS = Path(__file__).parent / "configs"
 
 
@@ -48,6 +49,10 @@ class TrainingConfig:
     seed: int = 1
 
     def __post_init__(self) -> None:
+        if not isinstance(self.mixture, Mapping):
+            raise ConfigError('mixture: give an object of shares by source, for example {"tatoeba": 1}.')
+        if self.model.vocabulary > MOST_PIECES:
+            raise ConfigError(f"vocabulary {self.model.vocabulary}: the most is {MOST_PIECES}.")
         if not self.mixture or any(share < 0 for share in self.mixture.values()) or sum(self.mixture.values()) <= 0:
             raise ConfigError("mixture: give at least one source of the training data a share above 0.")
         if not 0 < self.warmup < 1 or not 0 <= self.averaged < 1 or not 0 <= self.smoothing < 1:

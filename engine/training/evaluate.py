@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,19 +17,29 @@ from engine.errors import InputError
 from engine.runner import Runner
 from engine.training.data import Pair, read_pairs
 from engine.training.synthetic import LECTURE, PronounExample, baselines, set_a, set_b
+from engine.weights import sha256_of
 
 Report = Callable[[int], None]
-PRONOUN = re.compile(r"\b(il|elle)\b", re.IGNORECASE)
+PRONOUN = re.compile(r"\b(il|elle)\b(?! (?:n'y|y) )", re.IGNORECASE)  # but not "il y a", which stands for nothing
 HALF = 1200  # sentences of set A's validation half, and of its test half
+
+
+Measure = Callable[[Runner, Path | None, Report], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSet:
-    """One thing to measure: how, and what it reads."""
+    """One thing to measure: how, whether it reads texts from disk, and what it is in words."""
 
-    measure: Callable[[Runner, Path | None, Report], dict[str, Any]]
+    measure: Measure
     needs_data: bool
     description: str
+
+
+def require_sacrebleu() -> None:
+    """Raises InputError where sacrebleu, which only training and evaluation need, is not installed."""
+    if importlib.util.find_spec("sacrebleu") is None:
+        raise InputError("BLEU is computed by sacrebleu, which is not installed. Run: pip install sacrebleu")
 
 
 def bleu(outputs: Sequence[str], references: Sequence[str]) -> dict[str, float]:
@@ -41,14 +52,20 @@ def bleu(outputs: Sequence[str], references: Sequence[str]) -> dict[str, float]:
     }
 
 
-def translation_scores(file: str) -> Callable[[Runner, Path | None, Report], dict[str, Any]]:
-    """Scores of greedy translations of data/en-fr/`file`; sources over the model's limit count as empty output."""
+def translation_scores(file: str) -> Measure:
+    """Scores of greedy translations of data/en-fr/`file`; sources over the model's limit count as empty output.
+
+    The file's checksum is kept with them: other files of the same corpora may share sentences with the training data.
+    """
 
     def measure(runner: Runner, data: Path | None, report: Report) -> dict[str, Any]:
         assert data is not None
-        pairs = read_pairs(data / "en-fr" / file)
+        require_sacrebleu()
+        path = data / "en-fr" / file
+        pairs = read_pairs(path)
         outputs, skipped = translate_pairs(runner, pairs, report)
-        return bleu(outputs, [french for _, french in pairs]) | {"sentences": len(pairs), "over_limit": skipped}
+        scores = bleu(outputs, [french for _, french in pairs])
+        return {**scores, "sentences": len(pairs), "over_limit": skipped, "file_sha256": sha256_of(path)}
 
     return measure
 
@@ -104,33 +121,39 @@ def resolver_accuracy(runner: Runner, examples: Sequence[PronounExample], report
     return {kind: np.mean(values, axis=0) for kind, values in hits.items()}
 
 
-def resolver_scores(runner: Runner, examples: Sequence[PronounExample], report: Report) -> dict[str, Any]:
-    """The best encoder head and the best cross head as resolvers, layers and heads counted from 0."""
-    scores: dict[str, Any] = {}
-    for kind, accuracy in resolver_accuracy(runner, examples, report).items():
-        layer, head = np.unravel_index(int(accuracy.argmax()), accuracy.shape)
+def pronoun_scores(runner: Runner, data: Path | None, report: Report) -> dict[str, Any]:
+    """Set A: pronoun accuracy on its test half beside the baselines, and the best heads as resolvers.
+
+    The encoder head and the cross head are chosen on the validation half and reported on both halves. A resolver that
+    always takes the first noun is right in `first_noun` of the test half.
+    """
+    valid, test = set_a("valid", HALF), set_a("test", HALF)
+    scores: dict[str, Any] = {"sentences": len(test)} | accuracy_and_baselines(runner, test, report)
+    scores["first_noun"] = round(float(np.mean([example.answer == 0 for example in test])), 4)
+    chosen_on, reported_on = (resolver_accuracy(runner, half, report) for half in (valid, test))
+    for kind, accuracy in chosen_on.items():
+        layer, head = map(int, np.unravel_index(int(accuracy.argmax()), accuracy.shape))
         scores[f"best_{kind}_head"] = {
-            "layer": int(layer), "head": int(head), "resolves": round(float(accuracy[layer, head]), 4)
-        }  # fmt: skip
-    chance = float(np.mean([1 / len(example.candidates) for example in examples]))
-    return scores | {"chance": round(chance, 4)}
-
-
-def pronoun_scores(
-    examples: Callable[[], Sequence[PronounExample]], *, heads: bool
-) -> Callable[[Runner, Path | None, Report], dict[str, Any]]:
-    """Pronoun accuracy beside its baselines, and with `heads` the best heads as resolvers."""
-
-    def measure(runner: Runner, data: Path | None, report: Report) -> dict[str, Any]:
-        chosen = examples()
-        scores: dict[str, Any] = {
-            "pronoun_accuracy": round(pronoun_accuracy(runner, chosen, report), 4),
-            "baselines": {name: round(value, 4) for name, value in baselines(chosen).items()},
-            "sentences": len(chosen),
+            "layer": layer,
+            "head": head,
+            "resolves_valid": round(float(accuracy[layer, head]), 4),
+            "resolves_test": round(float(reported_on[kind][layer, head]), 4),
         }
-        return scores | (resolver_scores(runner, chosen, report) if heads else {})
+    return scores
 
-    return measure
+
+def new_adjective_scores(runner: Runner, data: Path | None, report: Report) -> dict[str, Any]:
+    """Set B: pronoun accuracy beside the baselines."""
+    examples = set_b()
+    return {"sentences": len(examples)} | accuracy_and_baselines(runner, examples, report)
+
+
+def accuracy_and_baselines(runner: Runner, examples: Sequence[PronounExample], report: Report) -> dict[str, Any]:
+    """The model's pronoun accuracy and that of rules which do not read the sentence."""
+    return {
+        "pronoun_accuracy": round(pronoun_accuracy(runner, examples, report), 4),
+        "baselines": {name: round(value, 4) for name, value in baselines(examples).items()},
+    }
 
 
 def lecture_scores(runner: Runner, data: Path | None, report: Report) -> dict[str, Any]:
@@ -141,21 +164,31 @@ def lecture_scores(runner: Runner, data: Path | None, report: Report) -> dict[st
 
 
 SETS: dict[str, EvaluationSet] = {
-    "tatoeba": EvaluationSet(translation_scores("test.tsv"), True, "2,000 short everyday sentences (Tatoeba test)"),
-    "europarl": EvaluationSet(
-        translation_scores("europarl-test.tsv"), True, "2,990 parliament sentences of 5-50 words"
+    "tatoeba": EvaluationSet(translation_scores("test.tsv"), True, "short everyday sentences (Tatoeba)"),
+    "europarl": EvaluationSet(translation_scores("europarl-test.tsv"), True, "parliament sentences (Europarl)"),
+    "pronouns-a": EvaluationSet(
+        pronoun_scores, False, "pronouns between nouns never seen together, and resolver heads"
     ),
-    "pronouns-a-valid": EvaluationSet(
-        pronoun_scores(lambda: set_a("valid", HALF), heads=True),
-        False,
-        "noun pairs never seen together, validation half",
-    ),
-    "pronouns-a-test": EvaluationSet(
-        pronoun_scores(lambda: set_a("test", HALF), heads=False), False, "noun pairs never seen together, test half"
-    ),
-    "pronouns-b": EvaluationSet(pronoun_scores(set_b, heads=False), False, "adjectives never seen in the grammar"),
+    "pronouns-b": EvaluationSet(new_adjective_scores, False, "pronouns decided by adjectives the grammar never used"),
     "lecture": EvaluationSet(lecture_scores, False, "the animal that was too tired, the street that was too wide"),
 }
+
+
+def find_sets(names: Sequence[str] | None) -> dict[str, EvaluationSet]:
+    """The sets of those names, all of them for None.
+
+    Raises:
+        InputError: no such set; the message lists those there are.
+    """
+    for name in names or ():
+        if name not in SETS:
+            raise InputError(f"There is no evaluation set {name!r}. Choose one of: {', '.join(SETS)}.")
+    return {name: SETS[name] for name in names or SETS}
+
+
+def required_data(sets: Mapping[str, EvaluationSet]) -> list[str]:
+    """The names of those sets that read texts from disk."""
+    return [name for name, chosen in sets.items() if chosen.needs_data]
 
 
 def evaluate(runner: Runner, name: str, data: Path | None, report: Report = lambda done: None) -> dict[str, Any]:
@@ -170,9 +203,7 @@ def evaluate(runner: Runner, name: str, data: Path | None, report: Report = lamb
     Raises:
         InputError: no such set, or data is needed and not given.
     """
-    if name not in SETS:
-        raise InputError(f"There is no evaluation set {name!r}. Choose one of: {', '.join(SETS)}.")
-    chosen = SETS[name]
+    chosen = find_sets([name])[name]
     if chosen.needs_data and data is None:
         raise InputError(f"The set {name!r} reads texts from disk: give their folder with --data DIR.")
     return chosen.measure(runner, data, report)

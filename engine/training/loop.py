@@ -17,6 +17,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from engine.errors import ConfigError
 from engine.models.transformer import Transformer
 from engine.training.config import TrainingConfig
 from engine.training.data import Batch
@@ -117,9 +118,9 @@ class Average:
     def add(self, model: nn.Module) -> None:
         for name, value in model.state_dict().items():
             if self.count == 0:
-                self.total[name] = value.detach().double().cpu().clone()
+                self.total[name] = value.detach().cpu().double()  # on the CPU: MPS has no float64
             else:
-                self.total[name] += value.detach().double().cpu()
+                self.total[name] += value.detach().cpu().double()
         self.count += 1
 
     def mean(self) -> dict[str, Tensor]:
@@ -162,7 +163,10 @@ def train(
         report: called every few seconds.
 
     Returns:
-        The averaged float32 weights, by parameter name.
+        The averaged float32 weights, by parameter name. A run resumed in its last part averages what is left of it.
+
+    Raises:
+        ConfigError: the run in the folder has used its minutes already.
     """
     torch.manual_seed(config.seed)
     keep_freed_memory()
@@ -175,29 +179,35 @@ def train(
         precision.master.parameters(), lr=0.0, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.01, fused=device != "mps"
     )
     clock = Clock(run, precision, optimizer)
-    average, snapshots = Average({}), np.linspace(1 - config.averaged, 1, SNAPSHOTS)
+    if clock.minutes >= minutes:
+        raise ConfigError(f"The run in {run} has used its {minutes:g} minutes. Give more --minutes, or another --out.")
+    marks = np.linspace(1 - config.averaged, 1, SNAPSHOTS)
+    average, marks = Average({}), marks[marks >= clock.minutes / minutes]
     totals, last_log, last_save = np.zeros(3), time.monotonic(), time.monotonic()
-    for batch in stream(config.seed + clock.step):
-        share = clock.minutes / minutes
-        while average.count < SNAPSHOTS and share >= snapshots[average.count]:
-            average.add(precision.master.model)
-        if share >= 1:
-            break
-        rate = rate_at(share, config.peak_rate, config.warmup)
-        totals += update(precision, optimizer, batch, config, rate)
-        clock.step += 1
-        clock.tokens += batch.tokens
-        now = time.monotonic()
-        if now - last_log > LOG_SECONDS:
-            means = totals[:2] / totals[2]
-            progress = Progress(share, clock.step, clock.tokens, float(means[0]), float(means[1]), rate)
-            report(progress)
-            clock.log(loss=progress.loss, antecedent_loss=progress.antecedent_loss, rate=rate)
-            totals[:], last_log = 0, now
-        if now - last_save > CHECKPOINT_SECONDS:
-            clock.log(validation_loss=evaluate_loss(precision, validation, config))
-            clock.save()
-            last_save = time.monotonic()
+    try:
+        for batch in stream(config.seed + clock.step):
+            share = clock.minutes / minutes
+            while average.count < len(marks) and share >= marks[average.count]:
+                average.add(precision.master.model)
+            if share >= 1:
+                break
+            rate = rate_at(share, config.peak_rate, config.warmup)
+            totals += update(precision, optimizer, batch, config, rate)
+            clock.step += 1
+            clock.tokens += batch.tokens
+            now = time.monotonic()
+            if now - last_log > LOG_SECONDS:
+                means = totals[:2] / totals[2]
+                progress = Progress(share, clock.step, clock.tokens, float(means[0]), float(means[1]), rate)
+                report(progress)
+                clock.log(loss=progress.loss, antecedent_loss=progress.antecedent_loss, rate=rate)
+                totals[:], last_log = 0, now
+            if now - last_save > CHECKPOINT_SECONDS:
+                clock.log(validation_loss=evaluate_loss(precision, validation, config))
+                clock.save()
+                last_save = time.monotonic()
+    finally:
+        clock.save()  # at the end, and when it is interrupted
     averaged = average.mean()
     clock.log(validation_loss=evaluate_loss(precision, validation, config))
     precision.master.model.load_state_dict(averaged)
@@ -258,6 +268,12 @@ class Clock:
         with self._log.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(place | rounded) + "\n")
 
+    def _cut_log(self) -> None:
+        """Drop the lines of steps after the checkpoint: they are taken again."""
+        lines = self._log.read_text("utf-8").splitlines() if self._log.is_file() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= self.step]
+        self._log.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+
     def save(self) -> None:
         """Weights, both moments of the optimizer and the clock, replacing the last checkpoint at once."""
         tensors: dict[str, Tensor] = {}
@@ -278,6 +294,7 @@ class Clock:
         with safetensors.safe_open(self._path, framework="pt") as file:
             place = file.metadata()
             self.step, self.tokens, self._before = int(place["step"]), int(place["tokens"]), float(place["minutes"])
+            self._cut_log()
             saved = set(file.keys())
             fused = self._optimizer.defaults["fused"]  # the fused kernel counts steps beside the parameter
             for name, parameter in self._precision.master.named_parameters():
