@@ -159,11 +159,11 @@ def evaluate(
     from engine.training.evaluate import find_sets, required_data
 
     found = find_sets(chosen)
+    runner = load(model, device)
     if not chosen and data is None:
         for name in required_data(found):
             print(f"{name} is left out: it reads texts from disk, give their folder with --data DIR.", file=sys.stderr)
             del found[name]
-    runner = load(model, device)
     known = scores_of(runner.card)
     scores: dict[str, Any] = {}
     for name, kind in found.items():

@@ -115,5 +115,14 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 
 def save_weights(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors as float16 safetensors."""
-    safetensors.torch.save_file({name: t.detach().to(torch.float16).contiguous() for name, t in tensors.items()}, path)
+    """Write tensors as float16 safetensors.
+
+    Raises:
+        ValueError: a weight is not finite in float16.
+    """
+    rounded = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in tensors.items()}
+    for name, tensor in rounded.items():
+        if not bool(tensor.isfinite().all()):
+            raise ValueError(f"{name} holds weights that float16 cannot: train again with a lower rate")
+    safetensors.torch.save_file(rounded, path)
+    path.chmod(0o644)  # safetensors writes for the owner alone

@@ -122,8 +122,8 @@ def read_archive(source: Source, archive: bytes) -> list[Pair]:
 
 
 def sentence_key(english: str) -> str:
-    """What makes two English sentences the same for the split: letters, digits and spaces, without case."""
-    return "".join(c for c in english.lower() if c.isalnum() or c == " ")
+    """What makes two English sentences the same for the split: letters, digits and spaces between, without case."""
+    return " ".join("".join(c for c in english.lower() if c.isalnum() or c == " ").split())
 
 
 def split(pairs: Iterable[Pair], words: tuple[int, int], held_out: int = HELD_OUT) -> dict[str, list[Pair]]:

@@ -1,0 +1,176 @@
+"""Cards for people: every measured number is on them, and no score outlives the weights it was measured on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from engine.cards import SCORES, TRAINING, markdown, pronoun_head, save_scores, scores_of
+from engine.catalogue import ModelCard
+from engine.errors import WeightsDamaged, WeightsMissing
+from engine.weights import WEIGHTS, read_json, sha256_of, write_json
+
+TRAINED: dict[str, Any] = {
+    "command": "saccade train tiny --data DIR --minutes 93",
+    "minutes": 93.4,
+    "hardware": "2 cores of Some Processor",
+    "torch": "2.13.0",
+    "steps": 12345,
+    "tokens": 67_890_000,
+    "parameters": 11_200_000,
+    "settings": {"mixture": {"tatoeba": 1.5, "pronouns": 0.5}},
+    "rounding": {"sentences": 500, "outputs_changed": 0.012, "bleu_before": 45.67, "bleu_after": 45.61},
+}
+BLEU = {"bleu": 43.21, "chrf": 65.43, "sentences": 1987, "over_limit": 0}
+PRONOUNS: dict[str, Any] = {
+    "sentences": 1200,
+    "pronoun_accuracy": 0.9642,
+    "baselines": {"majority": 0.5, "always_subject": 0.5008, "adjective_only": 0.6217},
+    "first_noun": 0.5158,
+    "best_encoder_head": {"layer": 4, "head": 0, "resolves_valid": 0.8125, "resolves_test": 0.7992},
+    "best_cross_head": {"layer": 1, "head": 6, "resolves_valid": 0.9083, "resolves_test": 0.8875},
+}
+LECTURE = {
+    "sentences": [
+        {"english": "It was too tired.", "french": "Il était trop fatigué.", "right": True},
+        {"english": "It was too wide.", "french": "Il était trop large.", "right": False},
+    ]
+}
+
+
+@pytest.fixture
+def measured(tiny_card: ModelCard) -> ModelCard:
+    """The tiny model with the record of a run and scores of three kinds."""
+    write_json(tiny_card.folder / TRAINING, TRAINED)
+    save_scores(tiny_card, {"tatoeba": BLEU, "pronouns-a": PRONOUNS, "lecture": LECTURE})
+    return tiny_card
+
+
+# --- Markdown ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        "# Tiny Transformer (`tiny`)",
+        "Thirty sentences by heart.",
+        "11.2 million parameters",
+        "licence Apache-2.0",
+        "    saccade train tiny --data DIR --minutes 93",
+        "93 minutes on 2 cores of Some Processor (torch 2.13.0): 12,345 steps, 67.9 million source and target tokens",
+        "Sentence pairs drawn: tatoeba 75%, pronouns 25%.",
+        "- Thirty pairs of this file, Apache-2.0",
+        "`saccade evaluate tiny --data DIR --save`",
+        "| tatoeba | BLEU 43.2, chrF 65.4 on 1987 sentences, greedy |",
+        "| pronouns-a | French pronoun right in 96.4% of 1200 sentences (baselines: majority 50.0%, "
+        "always subject 50.1%, adjective only 62.2%) |",
+        # Layers and heads count from 1 for people.
+        "| pronouns-a | best encoder head (layer 5, head 1, chosen on the validation half) looks most at the right "
+        "noun in 79.9% of the test half and 81.2% of the validation half (always the first noun: 51.6%) |",
+        "| pronouns-a | best cross head (layer 2, head 7, chosen on the validation half) looks most at the right "
+        "noun in 88.8% of the test half and 90.8% of the validation half (always the first noun: 51.6%) |",
+        "| lecture | It was too tired. → Il était trop fatigué. (right) |",
+        "| lecture | It was too wide. → Il était trop large. (wrong) |",
+        "Rounding to float16 changed 1.2% of 500 validation outputs; BLEU 45.67 before, 45.61 after.",
+        "- Everything else.",
+    ],
+)
+def test_a_card_has_every_fact(measured, fact):
+    assert fact in markdown(measured)
+
+
+def test_a_card_names_the_very_weights_and_their_size(measured):
+    text = markdown(measured)
+    assert f"`tiny@{sha256_of(measured.folder / WEIGHTS)[:8]}`" in text
+    assert f"{(measured.folder / WEIGHTS).stat().st_size / 1e6:.1f} MB as float16" in text
+
+
+def test_a_card_is_a_page_that_ends_with_one_newline(measured):
+    text = markdown(measured)
+    assert text.endswith("\n") and not text.endswith("\n\n")
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        "# Tiny Transformer (`tiny`)",
+        "## Training",
+        "## Scores",
+        "## What it cannot do",
+    ]
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert all(line.count("|") == 3 for line in table) and len(table) == 2 + 1 + 3 + 2
+
+
+def test_a_card_without_the_record_of_its_run_says_what_is_missing(measured):
+    (measured.folder / TRAINING).unlink()
+    with pytest.raises(WeightsMissing, match=rf"assets/tiny/{TRAINING} is missing"):
+        markdown(measured)
+
+
+def test_a_card_without_scores_says_so(measured):
+    (measured.folder / SCORES).unlink()
+    assert "\nNot measured yet for these weights.\n" in markdown(measured)
+    assert "|" not in markdown(measured)
+
+
+# --- Saving scores ----------------------------------------------------------------------------------------------------
+
+
+def with_other_weights(card: ModelCard) -> ModelCard:
+    """The same model after a training run more."""
+    return replace(card, sha256={**card.sha256, WEIGHTS: "0" * 64})
+
+
+def test_scores_are_written_with_the_checksum_of_the_weights(measured):
+    record = json.loads((measured.folder / SCORES).read_text("utf-8"))
+    assert record["weights"] == sha256_of(measured.folder / WEIGHTS)
+    assert record["scores"]["tatoeba"] == BLEU
+    assert scores_of(measured) == {"tatoeba": BLEU, "pronouns-a": PRONOUNS, "lecture": LECTURE}
+
+
+def test_sets_not_measured_now_keep_their_scores(measured):
+    save_scores(measured, {"tatoeba": BLEU | {"bleu": 50.0}, "europarl": BLEU})
+    scores = scores_of(measured)
+    assert list(scores) == ["tatoeba", "pronouns-a", "lecture", "europarl"]
+    assert scores["tatoeba"]["bleu"] == 50.0
+    assert scores["pronouns-a"] == PRONOUNS
+
+
+def test_scores_of_other_weights_are_not_shown_and_are_dropped_when_new_ones_come(measured):
+    other = with_other_weights(measured)
+    assert scores_of(other) == {}
+    assert "Not measured yet" in markdown(other) and "43.2" not in markdown(other)
+    save_scores(other, {"europarl": BLEU})
+    assert read_json(other.folder / SCORES) == {"weights": "0" * 64, "scores": {"europarl": BLEU}}
+
+
+def test_there_are_no_scores_before_any_was_measured(tiny_card):
+    assert scores_of(tiny_card) == {}
+
+
+def test_broken_scores_are_not_overwritten_in_silence(measured):
+    (measured.folder / SCORES).write_text("{", "utf-8")
+    with pytest.raises(WeightsDamaged, match=r"scores\.json is not valid JSON"):
+        save_scores(measured, {"europarl": BLEU})
+
+
+# --- The head that looks at the noun ----------------------------------------------------------------------------------
+
+
+def test_the_pronoun_head_is_the_one_measured_counted_from_zero(measured):
+    assert pronoun_head(measured, "encoder") == (4, 0)
+    assert pronoun_head(measured, "cross") == (1, 6)
+
+
+def test_there_is_no_pronoun_head_that_was_not_measured(tiny_card):
+    assert pronoun_head(tiny_card, "encoder") is None, "no scores at all"
+    save_scores(tiny_card, {"tatoeba": BLEU})
+    assert pronoun_head(tiny_card, "encoder") is None, "the set is missing"
+    save_scores(tiny_card, {"pronouns-a": PRONOUNS})
+    assert pronoun_head(tiny_card, "encoder") == (4, 0)
+    assert pronoun_head(tiny_card, "decoder") is None, "no such role"
+
+
+def test_there_is_no_pronoun_head_of_other_weights(measured):
+    assert pronoun_head(with_other_weights(measured), "encoder") is None
+    assert pronoun_head(with_other_weights(measured), "cross") is None

@@ -1,0 +1,328 @@
+"""Scores: the closed forms behind them, and the card's own numbers measured again on the shipped file."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import engine
+from engine.cards import SCORES, pronoun_head
+from engine.catalogue import MODELS
+from engine.errors import ConfigError, InputError
+from engine.runner import Runner
+from engine.training import evaluate as measures
+from engine.training.evaluate import (
+    HALF,
+    PRONOUN,
+    SETS,
+    bleu,
+    evaluate,
+    find_sets,
+    first_pronoun,
+    pronoun_accuracy,
+    pronoun_scores,
+    required_data,
+    resolver_accuracy,
+    translate_pairs,
+)
+from engine.training.synthetic import LECTURE, PronounExample, set_a
+from engine.types import AttentionMap, Tokens, Trace, TraceRequest
+from engine.weights import read_json, sha256_of
+
+
+def no_report(done: int) -> None:
+    """For calls whose progress is not under test."""
+
+
+# --- The first pronoun ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("french", "pronoun"),
+    [
+        ("L'animal n'a pas traversé la rue parce qu'il était fatigué.", "il"),
+        ("Parce qu'elle était large, il est parti.", "elle"),
+        ("Elle dort.", "elle"),
+        ("IL DORT.", "il"),
+        ("Dort-il ?", "il"),
+        ("Ils dorment et elles aussi.", ""),
+        ("L'île est belle. Quelle ville !", ""),
+        ("Elles dorment, elle veille.", "elle"),
+        ("Il y a un chat, elle dort.", "elle"),  # "il y a" stands for nothing
+        ("Il n'y a rien.", ""),
+        ("Y a-t-il un chat ?", "il"),
+        ("", ""),
+    ],
+)
+def test_first_pronoun(french, pronoun):
+    assert first_pronoun(french) == pronoun
+
+
+# --- BLEU -------------------------------------------------------------------------------------------------------------
+
+SENTENCES = ["Le chat dort sur la chaise rouge.", "Où est la gare, s'il vous plaît ?", "Il pleut et il fait froid."]
+
+
+def test_identical_text_scores_a_hundred_and_foreign_text_nothing():
+    assert bleu(SENTENCES, SENTENCES) == {"bleu": 100.0, "chrf": 100.0}
+    nothing = bleu(["xyz"] * 3, SENTENCES)
+    assert nothing["bleu"] < 1 and nothing["chrf"] < 1
+    assert bleu(["", "", ""], SENTENCES) == {"bleu": 0.0, "chrf": 0.0}
+
+
+def test_bleu_by_hand():
+    """Source: Papineni et al. 2002. Six tokens of which five are right in order: precisions 5/6, 4/5, 3/4, 2/3."""
+    found = bleu(["a b c d e x"], ["a b c d e f"])["bleu"]
+    assert found == pytest.approx(100 * (5 / 6 * 4 / 5 * 3 / 4 * 2 / 3) ** 0.25, abs=0.005)  # two decimals are kept
+
+
+def test_bleu_cares_for_case_and_for_the_order_of_sentences():
+    assert bleu([text.lower() for text in SENTENCES], SENTENCES)["bleu"] < 95
+    assert bleu(SENTENCES[::-1], SENTENCES)["bleu"] < 50
+
+
+# --- Translations of a file -------------------------------------------------------------------------------------------
+
+
+def test_sources_over_the_limit_count_as_empty_outputs(tiny_runner):
+    pairs = [("The cat sleeps.", "Le chat dort."), ("the " * 100, "le"), ("你好", "salut"), ("A dog.", "Un chien.")]
+    reported: list[int] = []
+    outputs, skipped = translate_pairs(tiny_runner, pairs, reported.append)
+    assert outputs == [tiny_runner.translate([pairs[0][0]])[0], "", "", tiny_runner.translate([pairs[3][0]])[0]]
+    assert all(outputs[i] for i in (0, 3))
+    assert (skipped, sum(reported)) == (2, 2)
+
+
+def test_a_set_of_texts_is_scored_against_its_references(tiny_runner, tmp_path, pairs):
+    (tmp_path / "en-fr").mkdir()
+    own = [(english, output) for (english, _), output in zip(pairs, tiny_runner.translate([e for e, _ in pairs]),
+                                                             strict=True)]  # fmt: skip
+    rows = [*own, ("the " * 100, "Trop long.")]
+    (tmp_path / "en-fr" / "test.tsv").write_text("".join(f"{e}\t{f}\n" for e, f in rows), "utf-8")
+    scores = evaluate(tiny_runner, "tatoeba", tmp_path)
+    assert (scores["sentences"], scores["over_limit"]) == (31, 1)
+    assert scores["file_sha256"] == sha256_of(tmp_path / "en-fr" / "test.tsv")
+    assert scores["bleu"] == bleu([f for _, f in own] + [""], [f for _, f in rows])["bleu"]
+    assert 90 < scores["bleu"] < 100, "all but the long one are the model's own words"
+
+
+@pytest.mark.parametrize("name", ["tatoeba", "europarl"])
+def test_without_sacrebleu_the_message_says_how_to_get_it(tiny_runner, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(measures.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"sacrebleu, which is not installed\. Run: pip install sacrebleu"):
+        evaluate(tiny_runner, name, tmp_path)
+
+
+# --- Sets -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_sets_are_those_that_the_card_promises():
+    assert list(SETS) == ["tatoeba", "europarl", "pronouns-a", "pronouns-b", "lecture"]
+    assert required_data(SETS) == ["tatoeba", "europarl"]
+    assert all(item.description for item in SETS.values())
+
+
+def test_an_unknown_set_is_answered_with_those_there_are(tiny_runner):
+    with pytest.raises(InputError, match=r"no evaluation set 'wmt'\. Choose one of: tatoeba, europarl, .*lecture\."):
+        evaluate(tiny_runner, "wmt", None)
+    with pytest.raises(InputError, match="no evaluation set 'wmt'"):
+        find_sets(["lecture", "wmt"])
+
+
+def test_sets_are_found_by_name_in_the_order_asked_for():
+    assert list(find_sets(["lecture", "tatoeba"])) == ["lecture", "tatoeba"]
+    assert find_sets(None) == SETS
+
+
+def test_a_set_that_reads_texts_asks_for_their_folder(tiny_runner, tmp_path):
+    with pytest.raises(InputError, match=r"'tatoeba' reads texts .*--data DIR"):
+        evaluate(tiny_runner, "tatoeba", None)
+    with pytest.raises(ConfigError, match=r"en-fr/test\.tsv is missing\. `saccade fetch-data DIR`"):
+        evaluate(tiny_runner, "tatoeba", tmp_path)
+
+
+def test_the_lecture_set_shows_both_sentences(tiny_runner):
+    rows = evaluate(tiny_runner, "lecture", None)["sentences"]
+    assert [row["english"] for row in rows] == [text for text, _ in LECTURE]
+    for row, (_, wanted) in zip(rows, LECTURE, strict=True):
+        assert row["right"] == (first_pronoun(row["french"]) == wanted)
+        assert row["french"] == tiny_runner.translate([row["english"]])[0]
+
+
+# --- Pronouns ---------------------------------------------------------------------------------------------------------
+
+
+def saying(outputs: dict[str, str]) -> Any:
+    """A runner that translates by a table."""
+    return SimpleNamespace(translate=lambda texts, report: [outputs[text] for text in texts])
+
+
+def test_pronoun_accuracy_is_the_share_of_right_first_pronouns():
+    examples = set_a("valid", 8)
+    outputs = {example.english: example.french for example in examples}
+    assert pronoun_accuracy(saying(outputs), examples, no_report) == 1.0
+    swapped = {"il": "elle", "elle": "il"}
+    for example in examples[:3]:
+        outputs[example.english] = PRONOUN.sub(swapped[example.french_pronoun], example.french)
+    assert pronoun_accuracy(saying(outputs), examples, no_report) == 5 / 8
+    outputs[examples[7].english] = "Rien."
+    assert pronoun_accuracy(saying(outputs), examples, no_report) == 4 / 8
+
+
+ENGLISH, FRENCH = "The cat saw the key because it was red.", "Le chat a vu la clé parce qu'elle était rouge."
+
+
+def example(answer: int) -> PronounExample:
+    """`ENGLISH` and `FRENCH`, with the cat (0) or the key (1) as what "it" stands for."""
+    found = set_a("valid", 4)[0]
+    mention = type(found.pronoun)
+    spans = {word: mention(ENGLISH.index(word), ENGLISH.index(word) + len(word)) for word in ("cat", "key", "it")}
+    return replace(
+        found, english=ENGLISH, french=FRENCH, pronoun=spans["it"], candidates=(spans["cat"], spans["key"]),
+        answer=answer, french_pronoun="elle",
+    )  # fmt: skip
+
+
+def words_of(text: str) -> Tokens:
+    """One token a word, apostrophes ending words, then </s>."""
+    labels, spans, place = [], [], 0
+    for word in text.replace("'", "' ").split():
+        start = text.index(word, place)
+        place = start + len(word)
+        labels.append(word)
+        spans.append((start, place))
+    length = len(labels) + 1
+    return Tokens(text, (*labels, "</s>"), (), tuple(range(length)), (*spans, (0, 0)), (*[False] * (length - 1), True))
+
+
+class Pointing:
+    """A runner with hand-made maps of one layer and three heads: the first points at the cat, the second at the key.
+
+    The third looks at both alike. All look away from the nouns in every row that should not be read.
+    """
+
+    def translate(self, texts: list[str], report: Any) -> list[str]:
+        return [FRENCH] * len(texts)
+
+    def trace(self, english: str, french: str) -> Trace:
+        assert (english, french) == (ENGLISH, FRENCH)
+        source, predicted = words_of(english), words_of(french)
+        cat, key = source.labels.index("cat"), source.labels.index("key")
+        rows = {"encoder": source.labels.index("it"), "cross": predicted.labels.index("elle")}
+        maps = {}
+        for kind, queries in (("encoder", source), ("cross", predicted)):
+            weights = np.zeros((1, 3, len(queries), len(source)), dtype=np.float32)
+            weights[..., -1] = 1.0
+            weights[0, :, rows[kind]] = 0.0
+            weights[0, 0, rows[kind], [cat, key]] = [0.75, 0.25]
+            weights[0, 1, rows[kind], [cat, key]] = [0.25, 0.75]
+            weights[0, 2, rows[kind], [cat, key]] = [0.5, 0.5]
+            maps[kind] = AttentionMap(kind, weights, queries, source, None if kind == "encoder" else predicted)
+        request = TraceRequest("m@0", english, french, 192)
+        return Trace(request, source, predicted, predicted, french, maps, np.zeros(len(predicted), np.float32))
+
+
+def test_resolver_accuracy_by_hand():
+    reported: list[int] = []
+    found = resolver_accuracy(Pointing(), [example(0), example(1), example(1), example(1)], reported.append)
+    for kind in ("encoder", "cross"):
+        assert found[kind].tolist() == [[0.25, 0.75, 0.0]]
+    assert sum(reported) == 4
+
+
+def test_heads_are_chosen_on_the_validation_half_and_reported_on_both(monkeypatch):
+    halves = {"valid": (example(0), example(1), example(1)), "test": (example(0), example(0), example(1))}
+    monkeypatch.setattr(measures, "set_a", lambda half, count: halves[half])
+    monkeypatch.setattr(measures, "baselines", lambda examples: {"majority": 0.123456})
+    best = {"layer": 0, "head": 1, "resolves_valid": 0.6667, "resolves_test": 0.3333}
+    assert pronoun_scores(Pointing(), None, no_report) == {
+        "sentences": 3,
+        "pronoun_accuracy": 1.0,  # "elle" in every output and every answer
+        "baselines": {"majority": 0.1235},
+        "first_noun": 0.6667,
+        "best_encoder_head": best,
+        "best_cross_head": best,
+    }
+
+
+def test_pronoun_sets_run_on_a_model(tiny_runner, monkeypatch):
+    monkeypatch.setattr(measures, "HALF", 8)
+    monkeypatch.setattr(measures, "set_b", lambda: set_a("valid", 4))
+    monkeypatch.setattr(measures, "baselines", lambda examples: {"majority": 0.5})  # seconds: test_synthetic has them
+    # The tokenizer of thirty sentences splits these nouns; the model's limit is lifted to take the pieces.
+    monkeypatch.setattr(tiny_runner, "card", replace(tiny_runner.card, longest=200))
+    reported: list[int] = []
+    one = evaluate(tiny_runner, "pronouns-a", None, reported.append)
+    two = evaluate(tiny_runner, "pronouns-b", None)
+    assert (one["sentences"], two["sentences"]) == (8, 4)
+    assert sum(reported) == 3 * 8, "the test half translated, both halves traced"
+    for share in (one["pronoun_accuracy"], one["first_noun"], one["best_cross_head"]["resolves_test"]):
+        assert share * 8 == int(share * 8), "a share of eight"
+    assert one["first_noun"] == 0.5, "the set is balanced"
+    assert set(two) == {"sentences", "pronoun_accuracy", "baselines"}
+
+
+# --- The shipped model ------------------------------------------------------------------------------------------------
+#
+# These fail where assets/en-fr is not there: the house promises weights that work from a clone.
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Runner:
+    return engine.load("en-fr", "cpu")
+
+
+def score(name: str) -> dict[str, Any]:
+    record = read_json(MODELS["en-fr"].folder / SCORES)
+    assert record["weights"] == MODELS["en-fr"].sha256["weights.safetensors"], "scores of other weights"
+    found: dict[str, Any] = record["scores"][name]
+    return found
+
+
+def tolerance(share: float, drawn: int, total: int) -> float:
+    """How far the share in a part may be from the share in the whole.
+
+    Three standard errors of a share in `drawn` of `total` sentences, drawn without replacement (a fair part is farther
+    off in 0.3 % of cases), and one sentence more: another processor adds in another order and may flip a choice.
+    """
+    error = math.sqrt(share * (1 - share) / drawn * (total - drawn) / (total - 1))
+    return 3 * error + 1 / drawn
+
+
+def test_the_tolerance_is_small_enough_to_tell():
+    assert tolerance(0.95, 200, 1200) < 0.05
+    assert tolerance(1.0, 200, 1200) == 1 / 200
+
+
+def test_card_pronoun_accuracy(shipped):
+    """The bar of the design, measured again: every sixth sentence of set A's test half."""
+    stated = score("pronouns-a")
+    assert stated["sentences"] == HALF
+    examples = set_a("test", HALF)[::6]
+    found = pronoun_accuracy(shipped, examples, no_report)
+    assert abs(found - stated["pronoun_accuracy"]) <= tolerance(stated["pronoun_accuracy"], len(examples), HALF)
+
+
+def test_card_pronoun_heads(shipped):
+    """The heads that presets open resolve as often as the card says: every twelfth sentence of the test half."""
+    stated = score("pronouns-a")
+    examples = set_a("test", HALF)[::12]
+    found = resolver_accuracy(shipped, examples, no_report)
+    for kind in ("encoder", "cross"):
+        best = stated[f"best_{kind}_head"]
+        assert pronoun_head(shipped.card, kind) == (best["layer"], best["head"])
+        share = float(found[kind][best["layer"], best["head"]])
+        assert abs(share - best["resolves_test"]) <= tolerance(best["resolves_test"], len(examples), HALF)
+
+
+def test_card_lecture_sentences(shipped):
+    """Both sentences again; a choice close enough to flip between processors would be a poor showpiece."""
+    stated = score("lecture")["sentences"]
+    found = evaluate(shipped, "lecture", None)["sentences"]
+    assert [(row["english"], row["right"]) for row in found] == [(row["english"], row["right"]) for row in stated]
+    assert [row["french"] for row in found] == [row["french"] for row in stated]
