@@ -62,9 +62,9 @@ MODELS: dict[str, ModelCard] = {
         title="English → French Transformer",
         summary="An encoder-decoder Transformer in the shape of Attention Is All You Need, narrower.",
         sha256={
-            "weights.safetensors": "",
-            "tokenizer.model": "",
-            "config.json": "",
+            "weights.safetensors": "385f568b4d9b7f73734c33de1f6f82e3a7b1c1ca47dfa8a27c8587ba529c0c72",
+            "tokenizer.model": "e221fc9523057c6767c988e02d8e8cda350ea6656658b675ed6c02e3089263b1",
+            "config.json": "4e4c9270f8f13cbd9f0e768381b21dd33bbb30f98810ce42fe1d0961f956d364",
         },
         supports=frozenset({"translate", "encoder", "decoder", "cross"}),
         longest=128,

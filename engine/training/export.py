@@ -65,7 +65,9 @@ def export(run: Path, card: ModelCard, pairs: Sequence[Pair]) -> dict[str, Any]:
         shutil.copyfile(run / LOG, folder / CURVE)
         found = rounding(config, card, (run / WEIGHTS, folder / WEIGHTS), folder / TOKENIZER, pairs)
         write_json(folder / TRAINING, training_record(config, run, record) | {"rounding": found})
-        shutil.copytree(folder, card.folder, dirs_exist_ok=True)
+        card.folder.mkdir(parents=True, exist_ok=True)
+        for file in folder.iterdir():
+            shutil.copyfile(file, card.folder / file.name)
     return {"sha256": {name: sha256_of(card.folder / name) for name in card.sha256}, "rounding": found}
 
 
