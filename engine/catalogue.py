@@ -70,30 +70,34 @@ MODELS: dict[str, ModelCard] = {
         longest=128,
         data=(
             "Tatoeba English-French pairs (149,332), CC-BY 2.0 FR",
-            "Europarl pairs of at most 30 words (600,000 in the file, of which the run drew a part), no known "
-            "restriction",
+            "Europarl pairs of at most 30 words (600,000 in the file), no known restriction",
             "Public-domain books (5,958 pairs) and GNOME user documentation (4,353 pairs, CC-BY 3.0)",
             "Sentences of this project's own pronoun grammar (engine/training/synthetic.py), Apache-2.0",
+            "The subword vocabulary was counted on all of these, and on Python's documentation (PSF licence, CC0) and "
+            "Mozilla's web pages (MPL-2.0), which the model was not trained on",
         ),
         licence="Apache-2.0",
         limits=(
             "Everyday sentences are its home; long, technical or literary text is translated poorly.",
             "It translates one text at a time and knows nothing of what was said before it.",
             "Rare words and names are often wrong; numbers should be checked.",
-            "It was trained on pairs of at most 64 tokens a side; longer input is accepted up to the limit and "
+            "It was trained on pairs of at most 64 tokens a side; longer input is taken up to the limit and "
             "gets worse.",
+            "Pronouns were practised on made-up sentences of one kind; elsewhere they are right less often.",
         ),
         notes=(
-            "Pre-norm (a layer norm before each sublayer and one after each stack), unlike the paper's "
-            "post-norm: it trains "
-            "without a long warm-up.",
-            "Six encoder and four decoder layers: a shallower decoder trains faster at little cost in quality "
-            "and leaves the "
-            "pronoun's resolution to the encoder.",
-            "Two auxiliary tasks on outputs, none on attention weights: sentences tagged <who> are translated "
-            "with the pronoun's "
-            "noun in its place, and a linear layer that is not shipped tells the noun from the encoder's output "
+            "Pre-norm (a layer norm before each sublayer and one after each stack) where the paper has "
+            "post-norm, chosen "
+            "to need only a short warm-up; the learning rate falls linearly to 0 where the paper has an inverse "
+            "square root.",
+            "No dropout: the run is too short to overfit.",
+            "Six encoder and four decoder layers, where the paper has six and six: chosen for more steps in the "
+            "same time.",
+            "Two auxiliary tasks on outputs, none on attention weights: sentences tagged <who> are translated with the "
+            "pronoun's noun in its place, and a linear layer that is not shipped tells the noun from the "
+            "encoder's output "
             "at the pronoun.",
+            "In the grammar, animal and street never meet, animal is never tired and street never wide.",
         ),
     ),
 }

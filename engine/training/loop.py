@@ -179,10 +179,11 @@ def train(
         precision.master.parameters(), lr=0.0, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.01, fused=device != "mps"
     )
     clock = Clock(run, precision, optimizer)
-    if clock.minutes >= minutes:
+    before = clock.minutes / minutes if clock.step else 0.0  # share of the schedule that earlier calls used
+    if before >= 1:
         raise ConfigError(f"The run in {run} has used its {minutes:g} minutes. Give more --minutes, or another --out.")
     marks = np.linspace(1 - config.averaged, 1, SNAPSHOTS)
-    average, marks = Average({}), marks[marks >= clock.minutes / minutes]
+    average, marks = Average({}), marks[marks >= before]
     totals, last_log, last_save = np.zeros(3), time.monotonic(), time.monotonic()
     try:
         for batch in stream(config.seed + clock.step):

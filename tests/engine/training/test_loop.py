@@ -183,9 +183,11 @@ def test_an_interrupted_run_goes_on(monkeypatch, tmp_path):
     with safetensors.safe_open(tmp_path / "checkpoint.safetensors", framework="pt") as file:
         saved = file.metadata()
     step, tokens, minutes = int(saved["step"]), int(saved["tokens"]), float(saved["minutes"])
-    assert 50 < step < 60 and 2.0 < minutes < 2.2  # the second save: 60 ticks are nearly 30 steps
+    assert step == 70 and 2.0 < minutes < 3.0  # an interruption saves
     before = read_log(tmp_path)
-    assert before[-1]["step"] > step  # what came after the save is lost, except from the log
+    lost = {"step": step + 1, "tokens": tokens, "minutes": minutes}  # of a step that a killed process did not save
+    with (tmp_path / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(lost) + "\n")
 
     found = start(tmp_path, minutes=3.0)
     assert found.seeds == [CONFIG.seed + step]  # other data than the first part's
@@ -197,7 +199,8 @@ def test_an_interrupted_run_goes_on(monkeypatch, tmp_path):
     assert after[-1]["minutes"] == pytest.approx(3.0, abs=0.2)
     assert 75 < after[-1]["step"] < 90
     assert after[0]["rate"] == pytest.approx(
-        rate_at(after[0]["minutes"] / 3.0, CONFIG.peak_rate, CONFIG.warmup), rel=0.1
+        rate_at(after[0]["minutes"] / 3.0, CONFIG.peak_rate, CONFIG.warmup),
+        abs=CONFIG.peak_rate / 20,  # the line is written a few looks at the clock after the step: under 5 % of the run
     )
     # What was learned before the cut was kept: a new model starts at 2.5 or more.
     assert before[0]["loss"] > 2.2 and after[0]["loss"] < 1.8
