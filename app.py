@@ -10,7 +10,14 @@ st.set_page_config(
     menu_items={"About": "**Saccade** shows what a trained network looks at. Everything runs on this machine."},
 )
 
-st.html("<style>.stMainBlockContainer { padding-top: 2.5rem; }</style>")  # the default leaves much empty
+STYLE = """
+.stMainBlockContainer { padding-top: 2.5rem; }  /* the default leaves much of a screen empty */
+[data-testid="InputInstructions"] { display: none; }  /* it lies upon a long sentence; the placeholder says it */
+/* on a narrow screen figures scroll sideways: squeezed, their labels would lie upon each other */
+.st-key-strip, .st-key-lines, .st-key-heatmap { overflow-x: auto; }
+.st-key-strip > *, .st-key-lines > *, .st-key-heatmap > * { min-width: 34rem; }
+"""
+st.html(f"<style>{STYLE}</style>")
 
 st.navigation(
     [st.Page("pages/translate.py", title="Translate", url_path="translate", icon="🔤", default=True)],

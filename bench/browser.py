@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
@@ -96,9 +96,20 @@ def running_app() -> Iterator[str]:
         _wait_until_up(address, server, seconds=90)
         yield address
     finally:
-        if server.poll() is None:
-            os.killpg(server.pid, 15)
-            server.wait(20)
+        _stop(server)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """End the command and the Streamlit under it.
+
+    Reading on until both have closed the pipe matters: a pipe gone when Streamlit says "Stopping..." keeps it alive.
+    """
+    with suppress(ProcessLookupError):  # all gone already
+        os.killpg(server.pid, 15)
+        try:
+            server.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, 9)
 
 
 def _wait_until_up(address: str, server: subprocess.Popen[bytes], seconds: float) -> None:

@@ -91,13 +91,12 @@ def errors_as_sentences() -> Iterator[None]:
     try:
         yield
     except SaccadeError as error:
-        st.error(literal(str(error)), icon="✋")
+        st.error(literal(str(error)))
         st.stop()
     except Exception:  # not Streamlit's own signals to stop or rerun: those are no Exceptions
         log.exception("unexpected error on a page")
         st.error(
             "Something went wrong that should not have. Your text is still in the box: change it, or reload the page. "
             "The terminal that runs Saccade has the details.",
-            icon="✋",
         )
         st.stop()

@@ -48,12 +48,12 @@ def test_a_preset_opens_its_sentence(page: Page) -> None:
 def test_choosing_other_heads_redraws_the_lines(page: Page) -> None:
     titles = lines_chart(page).get_by_text("layer", exact=False)
     expect(titles.first).to_be_visible(timeout=PATIENCE)
-    page.locator(".st-key-layer_encoder").get_by_role("radio", name="1", exact=True).click()
+    page.locator(".st-key-layer-encoder").get_by_role("radio", name="1", exact=True).click()
     expect(lines_chart(page).get_by_text("layer 1", exact=False).first).to_be_visible(timeout=PATIENCE)
     legend = lines_chart(page).locator("svg .role-legend-label")
     settled(page)
     before = legend.count()
-    pills = page.locator(".st-key-heads_encoder").get_by_role("button")
+    pills = page.locator(".st-key-heads-encoder").get_by_role("button")
     pills.nth(0).click()
     expect(legend).not_to_have_count(before, timeout=PATIENCE)
 

@@ -1,0 +1,95 @@
+"""`python -m bench`: every benchmark, or one by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+# Before torch is first imported, and for the processes started from here.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import typer
+
+from bench.report import Report, about, as_json
+from engine.errors import SaccadeError
+
+app = typer.Typer(
+    help="Speed beside the peers: one thread, CPU time, interleaved rounds, ratios within one run.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, with every single measurement.")]
+RoundsOption = Annotated[int | None, typer.Option(help="Rounds to run; more give a narrower spread.", min=2)]
+
+
+def _show(runs: Sequence[Callable[[], Report]], as_data: bool) -> None:
+    """Print each report as soon as it is there, or all of them as JSON."""
+    reports = []
+    if not as_data:
+        typer.echo(about())
+    for run in runs:
+        try:
+            reports.append(run())
+        except (SaccadeError, ImportError) as error:
+            typer.echo(f"bench: {error}", err=True)
+            raise typer.Exit(1) from None
+        if not as_data:
+            typer.echo(f"\n{reports[-1].markdown()}", nl=False)
+    if as_data:
+        typer.echo(as_json(reports))
+
+
+@app.command()
+def capture(
+    as_data: JsonOption = False,
+    rounds: RoundsOption = None,
+    tokens: Annotated[list[int] | None, typer.Option(help="A length to measure; 16, 64, 128 and 512 if none.")] = None,
+) -> None:
+    """All attention maps of an encoder, against forwards that keep none and transformers' that keep them."""
+    from bench.capture import LENGTHS, capture
+
+    _show([lambda: capture(rounds or 15, tokens or LENGTHS)], as_data)
+
+
+@app.command()
+def latency(
+    as_data: JsonOption = False,
+    rounds: RoundsOption = None,
+    browser: Annotated[bool, typer.Option("--browser", help="From Enter to painted lines instead.")] = False,
+    model: Annotated[str, typer.Option(help="A shipped translation model.")] = "en-fr",
+) -> None:
+    """One sentence of twenty words, in the engine or in a browser."""
+    if browser:
+        from bench.paint import paint
+
+        _show([paint], as_data)
+    else:
+        from bench.latency import latency
+
+        _show([lambda: latency(model, rounds or 3)], as_data)
+
+
+@app.command()
+def imports(as_data: JsonOption = False, rounds: RoundsOption = None) -> None:
+    """`import engine` against `import torch`."""
+    from bench.imports import imports
+
+    _show([lambda: imports(rounds or 7)], as_data)
+
+
+@app.command("all")
+def everything(as_data: JsonOption = False) -> None:
+    """Each of them, browser included: about five minutes."""
+    from bench.capture import capture
+    from bench.imports import imports
+    from bench.latency import latency
+    from bench.paint import paint
+
+    _show([imports, capture, latency, paint], as_data)
+
+
+if __name__ == "__main__":
+    app()
