@@ -21,10 +21,11 @@ def merge_words(attention: AttentionMap) -> AttentionMap:
     summed = np.add.reduceat(attention.weights, [group[0] for group in columns], axis=3)
     totals = np.add.reduceat(summed, [group[0] for group in rows], axis=2)
     sizes = np.array([len(group) for group in rows], dtype=np.float32)[:, None]
+    read = rows if by is attention.query_tokens else _words_at(attention.query_tokens, [group[0] for group in rows])
     return AttentionMap(
         attention.kind,
         (totals / sizes).astype(np.float32),
-        merge_tokens(attention.query_tokens, rows),
+        merge_tokens(attention.query_tokens, read),
         merge_tokens(attention.key_tokens, columns),
         None if predicted is None else merge_tokens(predicted, rows),
     )
@@ -34,6 +35,12 @@ def _groups(tokens: Tokens) -> list[range]:
     """Runs of positions that belong to the same word."""
     starts = [i for i in range(len(tokens)) if i == 0 or tokens.words[i] != tokens.words[i - 1]]
     return [range(a, b) for a, b in zip(starts, [*starts[1:], len(tokens)], strict=True)]
+
+
+def _words_at(tokens: Tokens, positions: Sequence[int]) -> list[range]:
+    """The whole word around each position: what a step read last, where rows are grouped by what they predict."""
+    words = _groups(tokens)
+    return [next(word for word in words if position in word) for position in positions]
 
 
 def merge_tokens(tokens: Tokens, groups: Sequence[range]) -> Tokens:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from engine.training.run import Start
 
 ROOT = Path(__file__).parent.parent
+DEVICES = ("auto", "cpu", "cuda", "mps")
 MOST_CHANGED, MOST_BLEU_LOST = 0.02, 0.2  # of what rounding to float16 may do
 
 app = typer.Typer(
@@ -76,18 +78,24 @@ def counter(title: str) -> Iterator[Callable[[float], None]]:
 
 @app.command()
 def run(
-    port: Annotated[int, typer.Option(help="Port of the web page.")] = 8501,
+    port: Annotated[int, typer.Option(help="Port of the web page.", min=1, max=65535)] = 8501,
     address: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 opens it to the network.")] = "127.0.0.1",
     device: DeviceOption = "auto",
 ) -> None:
     """Start the web app."""
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(port)]
     command += ["--server.address", address]
+    if device not in DEVICES:
+        raise InputError(f"There is no device {device!r}. Choose one of: {', '.join(DEVICES)}.")
     environment = os.environ | {"SACCADE_DEVICE": device}
+    # an exception in subprocess.run ends the server: so does whoever stops this process
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         raise typer.Exit(subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @app.command()
@@ -129,6 +137,8 @@ def trace(
 
     if not out.parent.is_dir():
         raise InputError(f"The folder {out.parent} does not exist. Create it, or give another --out.")
+    if target is not None and not target.strip():
+        raise InputError("--target is empty. Give a translation to force, or leave the option out.")
     if out.is_dir():
         raise InputError(f"{out} is a folder. Give --out the name of a file, for example {out / 'trace.npz'}.")
     result = load(model, device).trace(text, target)
@@ -266,6 +276,8 @@ def fetch_data(folder: Annotated[Path, typer.Argument(help="Where the texts go."
     """Download public training and evaluation texts (Tatoeba, Europarl) from their own sites."""
     from engine.training.fetch import SOURCES, fetch
 
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file. Give the name of a folder.")
     for name, source in SOURCES.items():
         print(f"{name}: {source.url} ({source.licence})")
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())

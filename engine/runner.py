@@ -12,7 +12,7 @@ import torch
 
 from engine.catalogue import ModelCard, card
 from engine.decoding.search import Vocabulary, greedy_many
-from engine.errors import DeviceError, InputTooLong, Unsupported
+from engine.errors import DeviceError, InputError, InputTooLong, Unsupported
 from engine.models.transformer import Transformer, TransformerConfig
 from engine.text import END, PAD, START, UNKNOWN, WHO, Subwords, french_spacing, normalise, with_start
 from engine.types import AttentionMap, Kind, Tokens, Trace, TraceRequest
@@ -102,10 +102,17 @@ class Runner:
             InputError: a text that cannot be used.
             DeviceError: out of memory.
         """
-        sources = [self.encode(text).ids for text in texts]
+        sources = [self._numbered(index, texts).ids for index in range(len(texts))]
         with _memory(self.device):
             outputs = greedy_many(self.model, sources, self.vocabulary, LONGEST_OUTPUT, self.device, report)
         return [self.tokenizer.decode(ids) for ids in outputs]
+
+    def _numbered(self, index: int, texts: Sequence[str]) -> Tokens:
+        """`encode` of one of several texts; an error says which."""
+        try:
+            return self.encode(texts[index])
+        except InputError as error:
+            raise error if len(texts) == 1 else type(error)(f"Text {index + 1} of {len(texts)}: {error}") from None
 
     def trace(self, text: str, target: str | None = None) -> Trace:
         """Translate a text, or force a translation, and capture every attention map.

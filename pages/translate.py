@@ -34,11 +34,12 @@ MAP_NAMES: dict[Kind, str] = {
     "cross": "Output → source",
 }
 MAP_HELP = (
-    "**Source → source**: encoder self-attention. **Output → output**: decoder self-attention, masked: a word "
-    "sees only "
-    "those before it. **Output → source**: cross-attention, a row is the step that predicts its word."
+    "**Source → source**: encoder self-attention. **Output → output**: decoder self-attention, masked: a word sees "
+    "only itself and those before it. **Output → source**: cross-attention, a row is the step that predicts its word."
 )
 UNITS = ("Words", "Pieces")
+THRESHOLD = 0.05  # the least weight that is drawn at first
+SENTENCE_ENDS = (".", "?", "!", '"', ")")
 LINES_WIDTH = 900  # pixels; wider, the lines of a short sentence get too flat to follow
 VIEWS = ("Lines", "Heatmap")
 
@@ -47,7 +48,7 @@ def open_preset(card: ModelCard, name: str) -> None:
     """Put a preset's sentence into the box and select the head that best finds a pronoun's noun."""
     state = st.session_state
     state["text"] = state["asked"] = PRESETS[name][0]
-    state["map"] = "encoder"
+    state["map"], state["view"], state["unit"], state["threshold"] = "encoder", VIEWS[0], UNITS[0], THRESHOLD
     found = None
     with contextlib.suppress(SaccadeError):  # a preset's sentence opens without a head too
         found = pronoun_head(card, "encoder")
@@ -66,7 +67,9 @@ def ask_for_text(card: ModelCard) -> str:
     if "asked" not in st.session_state:
         open_preset(card, next(iter(PRESETS)))
     with st.form("question", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_input("English", key="text", placeholder="Type an English sentence and press Enter")
+        st.text_input(
+            "English", key="text", placeholder="Type a whole English sentence with its full stop, and press Enter"
+        )
         st.form_submit_button("Translate", type="primary", on_click=ask)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption("Try", width="content")
@@ -89,11 +92,14 @@ def show_translation(trace: Trace, theme: viz.Theme, *, words: bool) -> None:
     for sentence, hint in PRESETS.values():
         if trace.request.text == sentence:
             st.markdown(hint)
+    if not trace.request.text.endswith(SENTENCE_ENDS):
+        st.info("The model was trained on whole sentences: it does much better when yours ends with a full stop.")
     for note in trace.notes:
         st.info(_shared.literal(note))
     if words:
         tokens, logprobs = merge_logprobs(trace.token_logprobs, trace.predicted)
-        strip = viz.token_strip(tokens.labels, logprobs, tokens.special, theme)
+        title = "Probability of each output word"
+        strip = viz.token_strip(tokens.labels, logprobs, tokens.special, theme, title=title)
     else:
         tokens = trace.predicted
         strip = viz.token_strip(
@@ -132,7 +138,7 @@ def show_lines(controls: DeltaGenerator, attention: AttentionMap, layer: int, th
             persist_state="session",
         )
         threshold = st.slider(
-            "Hide weights below", 0.0, 0.5, 0.05, 0.01, key="threshold", width=240, persist_state="session"
+            "Hide weights below", 0.0, 0.5, step=0.01, key="threshold", width=240, persist_state="session"
         )
     if not heads:
         st.info("No head is selected. Choose one or more above to see their lines.")

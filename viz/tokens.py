@@ -23,6 +23,7 @@ def token_strip(
     special: Sequence[bool] | None = None,
     theme: Theme = LIGHT,
     *,
+    title: str = "Probability of each output token",
     alternatives: Sequence[Sequence[tuple[str, float]]] = (),
     width: int = 760,
 ) -> alt.LayerChart:
@@ -36,6 +37,7 @@ def token_strip(
         logprobs: natural log-probability of each token, (T,), ≤ 0; NaN where unknown.
         special: True for tokens that are no part of the text (muted italics), (T,); None for none.
         theme: colours and type sizes.
+        title: above the strip.
         alternatives: for each token what else was probable there, as (label, log-probability), best first; named in the
             tooltip. Empty for none.
         width: pixels after which tokens go on in a new row.
@@ -70,7 +72,7 @@ def token_strip(
         .properties(
             width=max(width, math.ceil(right)),
             height=lines * _ROW,
-            title=alt.TitleParams("Probability of each output token", fontSize=theme.font_size),
+            title=alt.TitleParams(title, fontSize=theme.font_size),
         )
         .configure(**chart_config(theme))
     )

@@ -181,7 +181,10 @@ def train(
     clock = Clock(run, precision, optimizer)
     before = clock.minutes / minutes if clock.step else 0.0  # share of the schedule that earlier calls used
     if before >= 1:
-        raise ConfigError(f"The run in {run} has used its {minutes:g} minutes. Give more --minutes, or another --out.")
+        raise ConfigError(
+            f"The run in {run} has used {clock.minutes:.1f} minutes already. Give more --minutes, or another --out."
+        )
+    clock.cut_log()
     marks = np.linspace(1 - config.averaged, 1, SNAPSHOTS)
     average, marks = Average({}), marks[marks >= before]
     totals, last_log, last_save = np.zeros(3), time.monotonic(), time.monotonic()
@@ -255,8 +258,6 @@ class Clock:
         self._optimizer = optimizer
         if self._path.is_file():
             self._resume()
-        else:
-            self._log.unlink(missing_ok=True)
 
     @property
     def minutes(self) -> float:
@@ -269,9 +270,10 @@ class Clock:
         with self._log.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(place | rounded) + "\n")
 
-    def _cut_log(self) -> None:
-        """Drop the lines of steps after the checkpoint: they are taken again."""
-        lines = self._log.read_text("utf-8").splitlines() if self._log.is_file() else []
+    def cut_log(self) -> None:
+        """Drop the lines of steps after the checkpoint, which are taken again; without a checkpoint, all."""
+        resumed = self._path.is_file()
+        lines = self._log.read_text("utf-8").splitlines() if resumed and self._log.is_file() else []
         kept = [line for line in lines if json.loads(line)["step"] <= self.step]
         self._log.write_text("".join(f"{line}\n" for line in kept), "utf-8")
 
@@ -295,7 +297,6 @@ class Clock:
         with safetensors.safe_open(self._path, framework="pt") as file:
             place = file.metadata()
             self.step, self.tokens, self._before = int(place["step"]), int(place["tokens"]), float(place["minutes"])
-            self._cut_log()
             saved = set(file.keys())
             fused = self._optimizer.defaults["fused"]  # the fused kernel counts steps beside the parameter
             for name, parameter in self._precision.master.named_parameters():

@@ -87,7 +87,7 @@ def test_merging_a_cross_map_groups_the_rows_by_the_words_predicted():
     assert np.array_equal(merged.weights, single([[0.5, 0.5, 0.0, 0.0], [0.0, 0.75, 0.25, 0.0], [0.0, 0.0, 0.0, 1.0]]))
     assert merged.row_labels == ("L'", "animal", "</s>")
     assert merged.key_tokens.labels == ("The", "animal", ".", "</s>")
-    assert merged.query_tokens.labels == ("<s>L", "'ani", "mal")
+    assert merged.query_tokens.labels == ("<s>", "L'", "animal")  # the word that the row's first step read
     assert [merged.row_title(i) for i in range(3)] == [
         "reads <s>L → predicts L'",
         "reads 'ani → predicts animal",
