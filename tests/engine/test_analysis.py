@@ -89,9 +89,9 @@ def test_merging_a_cross_map_groups_the_rows_by_the_words_predicted():
     assert merged.key_tokens.labels == ("The", "animal", ".", "</s>")
     assert merged.query_tokens.labels == ("<s>", "L'", "animal")  # the word that the row's first step read
     assert [merged.row_title(i) for i in range(3)] == [
-        "reads <s>L → predicts L'",
-        "reads 'ani → predicts animal",
-        "reads mal → predicts </s>",
+        "reads <s> → predicts L'",
+        "reads L' → predicts animal",
+        "reads animal → predicts </s>",
     ]
 
 

@@ -17,6 +17,7 @@ import safetensors
 import torch
 import torch.nn.functional as F
 
+from engine.errors import ConfigError
 from engine.models.transformer import Transformer, TransformerConfig
 from engine.training import loop
 from engine.training.config import TrainingConfig
@@ -204,6 +205,14 @@ def test_an_interrupted_run_goes_on(monkeypatch, tmp_path):
     )
     # What was learned before the cut was kept: a new model starts at 2.5 or more.
     assert before[0]["loss"] > 2.2 and after[0]["loss"] < 1.8
+
+
+def test_a_finished_run_is_refused_and_left_as_it_was(tmp_path):
+    start(tmp_path, minutes=0.2)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ConfigError, match="already"):
+        start(tmp_path, minutes=0.1)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_a_new_run_begins_a_new_log(tmp_path):
