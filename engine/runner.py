@@ -43,7 +43,7 @@ def pick_device(device: str) -> str:
 def limit_threads(count: int) -> None:
     """Use `count` CPU threads for this process.
 
-    A web process wants one: with several sessions on few cores, waiting threads can stall a 10 ms forward for 400 ms.
+    A web process wants one: with several sessions on few cores, threads that wait for each other can stall a forward.
     """
     torch.set_num_threads(count)
 

@@ -93,19 +93,24 @@ def show_translation(trace: Trace, theme: viz.Theme, *, words: bool) -> None:
         if trace.request.text == sentence:
             st.markdown(hint)
     if not trace.request.text.endswith(SENTENCE_ENDS):
-        st.info("The model was trained on whole sentences: it does much better when yours ends with a full stop.")
+        st.info("The model was trained on whole sentences: try ending yours with a full stop.")
     for note in trace.notes:
         st.info(_shared.literal(note))
+    title = f"Probability of each output {'word' if words else 'token'}"
     if words:
         tokens, logprobs = merge_logprobs(trace.token_logprobs, trace.predicted)
-        title = "Probability of each output word"
         strip = viz.token_strip(tokens.labels, logprobs, tokens.special, theme, title=title)
     else:
         tokens = trace.predicted
         strip = viz.token_strip(
-            tokens.labels, trace.token_logprobs, tokens.special, theme, alternatives=trace.alternatives
+            tokens.labels,
+            trace.token_logprobs,
+            tokens.special,
+            theme,
+            title=title,
+            alternatives=trace.alternatives,
         )
-    _shared.draw_chart(strip, "strip", "Probability of each output token")
+    _shared.draw_chart(strip, "strip", title)
 
 
 def from_one(index: int) -> str:
