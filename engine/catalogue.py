@@ -98,6 +98,7 @@ MODELS: dict[str, ModelCard] = {
             "pronoun's noun in its place, and a linear layer that is not shipped tells the noun from the "
             "encoder's output "
             "at the pronoun.",
+            "The run shared its cores with light jobs: a free machine takes more steps in the same time.",
             "In the grammar, animal and street never meet, animal is never tired and street never wide.",
         ),
     ),
