@@ -28,6 +28,8 @@ def merge_words(attention: AttentionMap) -> AttentionMap:
         merge_tokens(attention.query_tokens, read),
         merge_tokens(attention.key_tokens, columns),
         None if predicted is None else merge_tokens(predicted, rows),
+        attention.layer_names,
+        attention.head_names,
     )
 
 

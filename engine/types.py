@@ -53,10 +53,13 @@ class AttentionMap:
 
     Attributes:
         kind: "encoder" (source looks at source), "decoder" (output at output, causal), "cross" (output at source).
-        weights: float32 (layer, head, query, key), each row in [0, 1] and summing to 1; masked keys are exactly 0.
+        weights: float32 (layer, head, query, key) in [0, 1]; masked keys are exactly 0. A model's own rows sum to 1;
+            those of a maximum over heads or layers, or without special tokens, need not.
         query_tokens: the positions that look.
         key_tokens: the positions looked at.
         predicted_tokens: what each row predicts, as long as `query_tokens`; None for encoder maps.
+        layer_names: what a screen calls each layer: "layer 1", ..., or what was put together, "mean of 6 layers".
+        head_names: the same for heads.
     """
 
     kind: Kind
@@ -64,11 +67,17 @@ class AttentionMap:
     query_tokens: Tokens
     key_tokens: Tokens
     predicted_tokens: Tokens | None = None
+    layer_names: tuple[str, ...] = ()
+    head_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert self.weights.ndim == 4 and self.weights.dtype == np.float32
         assert self.weights.shape[2:] == (len(self.query_tokens), len(self.key_tokens)), self.weights.shape
         assert self.predicted_tokens is None or len(self.predicted_tokens) == len(self.query_tokens)
+        for noun, count in (("layer", self.layers), ("head", self.heads)):
+            names = getattr(self, f"{noun}_names") or tuple(f"{noun} {index + 1}" for index in range(count))
+            assert len(names) == count, names
+            object.__setattr__(self, f"{noun}_names", names)
         self.weights.setflags(write=False)
 
     @property

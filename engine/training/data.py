@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.errors import ConfigError
-from engine.text import END, PAD, START, UNKNOWN, WHO, Subwords
+from engine.text import END, PAD, START, UNKNOWN, WHO, Subwords, normalise
 from engine.training.config import TrainingConfig
 from engine.training.synthetic import PronounExample, training_examples
 from engine.types import Tokens
@@ -122,8 +122,8 @@ class Corpus:
 
 
 def tokenize(pairs: Sequence[Pair], tokenizer: Subwords, longest: int) -> Corpus:
-    """All pairs with 1 to `longest` - 1 tokens on each side (one more is added on either: </s>)."""
-    sides = [tokenizer.encode_batch([pair[i] for pair in pairs]) for i in (0, 1)]
+    """All normalised pairs with 1 to `longest` - 1 tokens on each side (one more is added on either: </s>)."""
+    sides = [tokenizer.encode_batch([normalise(pair[i]) for pair in pairs]) for i in (0, 1)]
     kept = [(s, t) for s, t in zip(*sides, strict=True) if 0 < len(s) < longest and 0 < len(t) < longest]
     lengths = np.array([[len(s), len(t)] for s, t in kept], dtype=np.int64).reshape(-1, 2)
     ends = np.cumsum(lengths.sum(axis=1))
