@@ -11,15 +11,20 @@ st.set_page_config(
 )
 
 STYLE = """
-.stMainBlockContainer { padding-top: 2.5rem; }  /* the default leaves much of a screen empty */
+.stMainBlockContainer { padding-top: 3.6rem; }  /* the default leaves much of a screen empty */
+.stMainBlockContainer h1 { font-size: 1.9rem; padding: 0.4rem 0 0.5rem; }
 [data-testid="InputInstructions"] { display: none; }  /* it lies upon a long sentence; the placeholder says it */
-/* on a narrow screen figures scroll sideways: squeezed, their labels would lie upon each other */
-.st-key-strip, .st-key-lines, .st-key-heatmap { overflow-x: auto; }
-.st-key-strip > *, .st-key-lines > *, .st-key-heatmap > * { min-width: 34rem; }
+/* on a narrow screen charts scroll sideways: squeezed, their labels would lie upon each other */
+.st-key-strip, .st-key-own-strip, .st-key-heatmap { overflow-x: auto; }
+.st-key-strip > *, .st-key-own-strip > *, .st-key-heatmap > * { min-width: 34rem; }
 """
 st.html(f"<style>{STYLE}</style>")
 
 st.navigation(
-    [st.Page("pages/translate.py", title="Translate", url_path="translate", icon="🔤", default=True)],
-    position="hidden",
+    [
+        st.Page("pages/home.py", title="Saccade", url_path="home", icon=":material/visibility:", default=True),
+        st.Page("pages/translate.py", title="Translate", url_path="translate", icon=":material/translate:"),
+        st.Page("pages/models.py", title="Models", url_path="models", icon=":material/inventory_2:"),
+    ],
+    position="top",
 ).run()

@@ -80,15 +80,29 @@ def imports(as_data: JsonOption = False, rounds: RoundsOption = None) -> None:
     _show([lambda: imports(rounds or 7)], as_data)
 
 
+@app.command()
+def load(
+    as_data: JsonOption = False,
+    clients: Annotated[int, typer.Option(help="Visitors at once.", min=1)] = 40,
+    seconds: Annotated[float, typer.Option(help="How long they ask, on each page.", min=1)] = 45,
+) -> None:
+    """Many websocket clients on one process, on the Translate page and on a bare Streamlit page."""
+    from bench.crowd import Crowd
+    from bench.load import load
+
+    _show([lambda: load(Crowd(clients=clients, seconds=seconds))], as_data)
+
+
 @app.command("all")
 def everything(as_data: JsonOption = False) -> None:
-    """Each of them, browser included: about five minutes."""
+    """Each of them, browser included: about eight minutes."""
     from bench.capture import capture
     from bench.imports import imports
     from bench.latency import latency
+    from bench.load import load
     from bench.paint import paint
 
-    _show([imports, capture, latency, paint], as_data)
+    _show([imports, capture, latency, paint, load], as_data)
 
 
 if __name__ == "__main__":

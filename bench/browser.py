@@ -7,12 +7,15 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from playwright.sync_api import Browser, sync_playwright
 
@@ -79,6 +82,25 @@ def free_port() -> int:
         return port
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running app.
+
+    Attributes:
+        address: `http://host:port`.
+        pid: of the command that was started.
+        log: a file that takes all it prints; the place where it writes is shared, so `printed` reads without moving it.
+    """
+
+    address: str
+    pid: int
+    log: IO[bytes]
+
+    def printed(self) -> str:
+        """All it has printed so far."""
+        return os.pread(self.log.fileno(), os.fstat(self.log.fileno()).st_size, 0).decode(errors="replace")
+
+
 @contextmanager
 def running_app() -> Iterator[str]:
     """`saccade run` on a free port; the value is its address.
@@ -86,44 +108,62 @@ def running_app() -> Iterator[str]:
     Raises:
         NoApp: it ended, or did not answer within 90 seconds.
     """
-    port = free_port()
-    command = [sys.executable, "-m", "engine.cli", "run", "--port", str(port), "--device", "cpu"]
-    server = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_until_up(address, server, seconds=90)
-        yield address
-    finally:
-        _stop(server)
+    with serving("engine.cli", "run", "--device", "cpu", port="--port") as server:
+        yield server.address
+
+
+@contextmanager
+def serving(*command: str, port: str) -> Iterator[Server]:
+    """A Python module that starts a Streamlit app, on a free port.
+
+    Args:
+        command: the module and its arguments.
+        port: its option for the port.
+
+    Raises:
+        NoApp: it ended, or did not answer within 90 seconds.
+    """
+    number = free_port()
+    address = f"http://127.0.0.1:{number}"
+    with tempfile.TemporaryFile() as log:  # not a pipe: one that nobody reads fills, and the app would stop
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, port, str(number)],
+            cwd=ROOT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        server = Server(address, process.pid, log)
+        try:
+            if not _is_up(address, process, seconds=90):
+                _stop(process)
+                raise NoApp(f"the app did not start:\n{server.printed()}")
+            yield server
+        finally:
+            _stop(process)
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """End the command and the Streamlit under it.
-
-    Reading on until both have closed the pipe matters: a pipe gone when Streamlit says "Stopping..." keeps it alive.
-    """
+    """End the command and the Streamlit under it."""
     with suppress(ProcessLookupError):  # all gone already
         os.killpg(server.pid, 15)
         try:
-            server.communicate(timeout=20)
+            server.wait(timeout=20)
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, 9)
+            server.wait()
 
 
-def _wait_until_up(address: str, server: subprocess.Popen[bytes], seconds: float) -> None:
+def _is_up(address: str, server: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether it answers, waited for."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and server.poll() is None:
         try:
             with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2):
-                return
+                return True
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.2)
-    if server.poll() is None:
-        os.killpg(server.pid, 9)
-    output = server.stdout.read().decode() if server.stdout else ""
-    raise NoApp(f"the app did not start:\n{output}")
+    return False
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,13 +14,12 @@ def merge_words(attention: AttentionMap) -> AttentionMap:
     """The same map between words: the sum over a word's key pieces, the mean over its query pieces.
 
     Rows still sum to 1. Cross maps are grouped by the words predicted, encoder and decoder maps by the words
-    themselves.
+    themselves. Without rows or columns (a map whose every token is hidden) it comes back without them.
     """
     predicted = attention.predicted_tokens
-    by = predicted if attention.kind == "cross" and predicted is not None else attention.query_tokens
+    by = attention.row_tokens
     rows, columns = _groups(by), _groups(attention.key_tokens)
-    summed = np.add.reduceat(attention.weights, [group[0] for group in columns], axis=3)
-    totals = np.add.reduceat(summed, [group[0] for group in rows], axis=2)
+    totals = _sums(_sums(attention.weights, columns, axis=3), rows, axis=2)
     sizes = np.array([len(group) for group in rows], dtype=np.float32)[:, None]
     read = rows if by is attention.query_tokens else _words_at(attention.query_tokens, [group[0] for group in rows])
     return AttentionMap(
@@ -33,10 +33,17 @@ def merge_words(attention: AttentionMap) -> AttentionMap:
     )
 
 
+def _sums(weights: np.ndarray, groups: Sequence[range], axis: int) -> np.ndarray:
+    """The sum over each group of neighbours along one axis; an axis without groups stays empty."""
+    starts = np.array([group[0] for group in groups], dtype=np.intp)  # the dtype is for no groups at all
+    sums: np.ndarray = np.add.reduceat(weights, starts, axis=axis)
+    return sums
+
+
 def _groups(tokens: Tokens) -> list[range]:
     """Runs of positions that belong to the same word."""
     starts = [i for i in range(len(tokens)) if i == 0 or tokens.words[i] != tokens.words[i - 1]]
-    return [range(a, b) for a, b in zip(starts, [*starts[1:], len(tokens)], strict=True)]
+    return [range(a, b) for a, b in pairwise([*starts, len(tokens)])]
 
 
 def _words_at(tokens: Tokens, positions: Sequence[int]) -> list[range]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.catalogue import ModelCard
@@ -12,6 +12,15 @@ from engine.weights import WEIGHTS, read_json, write_json
 SCORES = "scores.json"
 TRAINING = "training.json"
 CURVE = "curve.jsonl"
+# What the best head of each role does, for `saccade evaluate`'s set "heads" (engine/training/roles.py).
+ROLE_WORDS: Mapping[str, str] = {
+    "previous": "looks most at the token before",
+    "next": "looks most at the token after",
+    "same": "looks most at the token itself",
+    "sink": "looks most at punctuation and `</s>`",
+    "alignment": "comes nearest to an alignment (sharpness × coverage, a heuristic without a gold alignment)",
+    "decoder-previous": "looks most at the token before",
+}
 
 
 def save_scores(card: ModelCard, scores: Mapping[str, Any]) -> None:
@@ -40,12 +49,43 @@ def pronoun_head(card: ModelCard, kind: Kind) -> tuple[int, int] | None:
     return None if best is None else (best["layer"], best["head"])
 
 
+def role_head(card: ModelCard, role: str) -> tuple[Kind, int, int] | None:
+    """Kind, layer and head (from 0) that play a role best, as `saccade evaluate` found them.
+
+    Args:
+        card: the model.
+        role: a key of `ROLE_WORDS`.
+
+    Returns:
+        None where the role was not measured for these very weights.
+    """
+    best = scores_of(card).get("heads", {}).get("roles", {}).get(role)
+    return None if best is None else (best["kind"], best["layer"], best["head"])
+
+
+def its_heads(card: ModelCard) -> tuple[int, tuple[int, int]] | None:
+    """Encoder layer and its two heads (from 0) that look most from "its" to "Law" in the lecture's sentence.
+
+    None where they were not measured for these very weights, or the model has one head a layer.
+    """
+    its = scores_of(card).get("lecture", {}).get("its")
+    if its is None or len(its["heads"]) < 2:
+        return None
+    stronger, weaker = its["heads"]
+    return its["layer"], (stronger, weaker)
+
+
 def markdown(card: ModelCard) -> str:
     """The card of a shipped model."""
-    return "\n".join(_lines(card, read_json(card.folder / TRAINING), scores_of(card))) + "\n"
+    return "\n".join(_lines(card, read_json(card.folder / TRAINING), score_rows(card))) + "\n"
 
 
-def _lines(card: ModelCard, training: Mapping[str, Any], scores: Mapping[str, Any]) -> Iterator[str]:
+def runs_of(training: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The runs that made the weights, first to last: a run may have gone on from another's."""
+    return [*training.get("before", []), training]
+
+
+def _lines(card: ModelCard, training: Mapping[str, Any], scores: Sequence[tuple[str, str]]) -> Iterator[str]:
     size = (card.folder / WEIGHTS).stat().st_size / 1e6
     yield f"# {card.title} (`{card.name}`)"
     yield ""
@@ -54,19 +94,18 @@ def _lines(card: ModelCard, training: Mapping[str, Any], scores: Mapping[str, An
     yield ""
     yield "## Training"
     yield ""
-    yield f"    {training['command']}"
+    yield from (f"    {run['command']}" for run in runs_of(training))
     yield ""
-    yield (
-        f"{training['minutes']:.0f} minutes on {training['hardware']} (torch {training['torch']}): "
-        f"{training['steps']:,} steps, {training['tokens'] / 1e6:.1f} million source and target tokens."
-    )
+    for run in runs_of(training):
+        yield (
+            f"{run['minutes']:.0f} minutes on {run['hardware']} (torch {run['torch']}): "
+            f"{run['steps']:,} steps, {run['tokens'] / 1e6:.1f} million source and target tokens. "
+            f"Sentence pairs drawn: {_mixture(run)}."
+        )
+        yield ""
     yield f"Settings: `assets/{card.name}/{TRAINING}`. Curve: `assets/{card.name}/{CURVE}`."
     yield ""
     yield f"![Training and validation loss against minutes]({card.name}-curve.svg)"
-    yield ""
-    shares = training["settings"]["mixture"]
-    total = sum(shares.values())
-    yield "Sentence pairs drawn: " + ", ".join(f"{name} {share / total:.0%}" for name, share in shares.items()) + "."
     yield ""
     yield "Data:"
     yield from (f"- {line}" for line in card.data)
@@ -91,14 +130,24 @@ def _lines(card: ModelCard, training: Mapping[str, Any], scores: Mapping[str, An
     yield from (f"- {line}" for line in card.limits)
 
 
-def _scores(scores: Mapping[str, Any]) -> Iterator[str]:
-    if not scores:
+def _mixture(run: Mapping[str, Any]) -> str:
+    shares = run["settings"]["mixture"]
+    total = sum(shares.values())
+    return ", ".join(f"{name} {share / total:.0%}" for name, share in shares.items())
+
+
+def score_rows(card: ModelCard) -> list[tuple[str, str]]:
+    """Everything that was measured for these very weights: the evaluation set and one score in words (Markdown)."""
+    return [(name, line) for name, values in scores_of(card).items() for line in _score_lines(values)]
+
+
+def _scores(rows: Sequence[tuple[str, str]]) -> Iterator[str]:
+    if not rows:
         yield "Not measured yet for these weights."
         return
     yield "| set | score |"
     yield "|---|---|"
-    for name, values in scores.items():
-        yield from (f"| {name} | {line} |" for line in _score_lines(values))
+    yield from (f"| {name} | {line} |" for name, line in rows)
 
 
 def _score_lines(values: Mapping[str, Any]) -> Iterator[str]:
@@ -119,3 +168,13 @@ def _score_lines(values: Mapping[str, Any]) -> Iterator[str]:
             )
     for row in values["sentences"] if isinstance(values.get("sentences"), list) else []:
         yield f"{row['english']} → {row['french']} ({'right' if row['right'] else 'wrong'})"
+    for role, best in values.get("roles", {}).items():
+        where = f"layer {best['layer'] + 1}, head {best['head'] + 1}"
+        yield (
+            f"{role}: of all {best['kind']} heads, {where} {ROLE_WORDS[role]}: "
+            f"{best['score']:.2f}, the mean over {values['sentences']} sentences"
+        )
+    if its := values.get("its"):
+        pairs = zip(its["heads"], its["masses"], strict=True)
+        heads = " and ".join(f"head {head + 1} ({mass:.0%})" for head, mass in pairs)
+        yield f"{its['english']} From its to Law look most, in encoder layer {its['layer'] + 1}: {heads}"

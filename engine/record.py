@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -21,9 +22,13 @@ AXES = {
 }
 
 
-def save_trace(trace: Trace, path: Path) -> None:
+def save_trace(trace: Trace, to: Path | BinaryIO) -> None:
     """Write every map (float32), the log-probabilities, the tokens and the request; `load_trace` reads it back
     equal.
+
+    Args:
+        trace: of a model's own maps, whose layers and heads are named by their numbers.
+        to: where the file goes, or a file open for writing bytes, which stays open.
     """
     record = {
         "format": FORMAT,
@@ -33,7 +38,7 @@ def save_trace(trace: Trace, path: Path) -> None:
     }
     arrays: dict[str, Any] = {f"map.{kind}": attention.weights for kind, attention in trace.maps.items()}
     arrays |= {"record": np.array(json.dumps(record)), "token_logprobs": trace.token_logprobs}
-    with path.open("wb") as file:
+    with to.open("wb") if isinstance(to, Path) else nullcontext(to) as file:
         np.savez_compressed(file, **arrays)
 
 

@@ -89,11 +89,16 @@ class AttentionMap:
         return self.weights.shape[1]
 
     @property
-    def row_labels(self) -> tuple[str, ...]:
-        """What names a row on screen: the token predicted for cross maps, the token itself (read) otherwise."""
+    def row_tokens(self) -> Tokens:
+        """What names the rows on screen: the tokens predicted for cross maps, else the tokens themselves (read)."""
         if self.kind == "cross" and self.predicted_tokens is not None:
-            return self.predicted_tokens.labels
-        return self.query_tokens.labels
+            return self.predicted_tokens
+        return self.query_tokens
+
+    @property
+    def row_labels(self) -> tuple[str, ...]:
+        """The labels of `row_tokens`."""
+        return self.row_tokens.labels
 
     def row_title(self, row: int) -> str:
         """The tooltip of a row: "reads X → predicts Y" where the row predicts, else the token."""

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import html
+import json
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import altair as alt
+import pandas  # noqa: F401  # whole before any session draws: altair looks for it while another thread may import it
 import streamlit as st
 
 import viz
+from engine.cards import CURVE
 from engine.catalogue import MODELS, Capability, ModelCard
 from engine.errors import SaccadeError
 from engine.runner import Runner, limit_threads, load
 from engine.types import Trace, TraceRequest
+from engine.weights import WEIGHTS
 
 TRACES = 32  # kept in memory: at 128 tokens one trace of en-fr is 7 MB
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]()#+!|<>$~:^-]")
@@ -50,6 +55,23 @@ def trace(card: ModelCard, text: str, target: str | None = None) -> Trace:
     return _trace(runner(card).request(text, target), card.name, device())
 
 
+@st.cache_data(show_spinner=False)
+def _curve(identity: str, path: Path) -> Sequence[Mapping[str, float]]:
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines]
+
+
+def curve(card: ModelCard) -> Sequence[Mapping[str, float]]:
+    """The log of the run that trained a model, one entry a line; empty where there is none."""
+    return _curve(card.identity, card.folder / CURVE)
+
+
+def megabytes(card: ModelCard) -> float:
+    """What a model's weights take on disk, in units of 10⁶ bytes; 0 where they are missing."""
+    path = card.folder / WEIGHTS
+    return path.stat().st_size / 1e6 if path.is_file() else 0.0
+
+
 def pick_model(*needs: Capability) -> ModelCard:
     """A menu of the models that can do all of `needs`; no menu where there is only one."""
     cards = [card for card in MODELS.values() if card.supports.issuperset(needs)]
@@ -63,7 +85,9 @@ def theme() -> viz.Theme:
     return viz.THEMES[st.context.theme.type or "light"]
 
 
-def draw_chart(chart: alt.LayerChart, key: str, description: str, width: int | Literal["stretch"] = "stretch") -> None:
+def draw_chart(
+    chart: alt.Chart | alt.LayerChart, key: str, description: str, width: int | Literal["stretch"] = "stretch"
+) -> None:
     """Show an Altair chart in its own colours.
 
     It may become narrower than `width` on a small screen but keeps its height: by default Streamlit would press title,

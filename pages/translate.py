@@ -2,163 +2,189 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from dataclasses import replace
 
+import numpy as np
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 import viz
-from engine.analysis import merge_logprobs, merge_words
-from engine.cards import pronoun_head
+from engine.analysis import merge_logprobs
 from engine.catalogue import ModelCard
-from engine.errors import SaccadeError
-from engine.types import KINDS, AttentionMap, Kind, Trace
-from pages import _shared
+from engine.types import Trace
+from pages import _permalink, _shared, _state, _views
+from pages._permalink import View
+from pages._presets import PRESETS
 
-T = TypeVar("T")
-PRESETS = {
-    "it was too tired": (
-        "The animal didn't cross the street because it was too tired.",
-        "Here “it” is the animal, so French wants **il**. Point at “it” and see where it looks.",
-    ),
-    "it was too wide": (
-        "The animal didn't cross the street because it was too wide.",
-        "One word has changed: now “it” is the street, and French wants **elle**.",
-    ),
-}
-MAP_NAMES: dict[Kind, str] = {
-    "encoder": "Source → source",
-    "decoder": "Output → output",
-    "cross": "Output → source",
-}
-MAP_HELP = (
-    "**Source → source**: encoder self-attention. **Output → output**: decoder self-attention, masked: a word sees "
-    "only itself and those before it. **Output → source**: cross-attention, a row is the step that predicts its word."
-)
-UNITS = ("Words", "Pieces")
-THRESHOLD = 0.05  # the least weight that is drawn at first
 SENTENCE_ENDS = (".", "?", "!", '"', ")")
-LINES_WIDTH = 900  # pixels; wider, the lines of a short sentence get too flat to follow
-VIEWS = ("Lines", "Heatmap")
+LARGE = "html { font-size: 125%; }"  # in the presenter mode; Streamlit measures in rem
+SHORTCUTS = """
+| keys | what they do |
+|---|---|
+| Tab, Shift + Tab | from control to control, and into the figure |
+| ↑ ↓ | from token to token; in *All heads* from layer to layer |
+| ← → | to the other side; among layers, heads and steps to the next |
+| Enter or Space | pin a token, show or hide a head, open a head; Space plays |
+| Shift + Enter | on a head: this head alone |
+| 1 … 9, a | show or hide a head; all heads |
+| [ and ] | the layer before, the layer after |
+| Esc | clear the pins |
+| Home, End | first, last |
+"""
 
 
-def open_preset(card: ModelCard, name: str) -> None:
-    """Put a preset's sentence into the box and select the head that best finds a pronoun's noun."""
-    state = st.session_state
-    state["text"] = state["asked"] = PRESETS[name][0]
-    state["map"], state["view"], state["unit"], state["threshold"] = "encoder", VIEWS[0], UNITS[0], THRESHOLD
-    found = None
-    with contextlib.suppress(SaccadeError):  # a preset's sentence opens without a head too
-        found = pronoun_head(card, "encoder")
-    if found:
-        layer, head = found
-        state["layer encoder"], state["heads encoder"], state["head encoder"] = layer, [head], head
+def arrive(card: ModelCard) -> list[str]:
+    """Take over the address, if it is not the one this page wrote; returns what of it could not be used."""
+    state, address = st.session_state, st.query_params.to_dict()
+    if state.pop("arrived", False):  # a request file was opened
+        view: View = state["opened"]
+        problems: list[str] = state.pop("problems")
+    elif "asked" not in state or address != state.get("address"):
+        view, problems = _permalink.decode(address)
+        if not address:
+            view = next(iter(PRESETS.values())).view(card)
+    else:
+        return []
+    if view.model and view.model != card.identity:
+        problems.append(f"This link was made with {view.model}; what you see is computed with {card.identity}.")
+    _state.open_view(view)
+    state["text"] = state["asked"] = view.text
+    state["target"] = view.target
+    state["own target"] = view.target or ""
+    return problems
 
 
 def ask() -> None:
     """Take over what is in the box."""
-    st.session_state["asked"] = st.session_state["text"]
+    state = st.session_state
+    if state["text"] != state["asked"]:
+        state["asked"], state["target"] = state["text"], None
+        _state.clear_pins()
 
 
 def ask_for_text(card: ModelCard) -> str:
-    """The box, the button and the presets; returns the sentence to show."""
-    if "asked" not in st.session_state:
-        open_preset(card, next(iter(PRESETS)))
+    """The box and its button; returns the sentence to show."""
     with st.form("question", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input(
-            "English", key="text", placeholder="Type a whole English sentence with its full stop, and press Enter"
+            "English",
+            key="text",
+            label_visibility="collapsed",
+            placeholder="Type a whole English sentence with its full stop, and press Enter",
         )
         st.form_submit_button("Translate", type="primary", on_click=ask)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("Try", width="content")
-        for name in PRESETS:
-            st.button(f"… {name}", key=f"preset {name}", on_click=open_preset, args=(card, name))
     asked: str = st.session_state["asked"]
     return asked
 
 
-def choose(label: str, options: Sequence[T], key: str, default: T, **options_of_widget: Any) -> T:
-    """One of several, always exactly one; the choice survives while the control is hidden."""
-    st.session_state.setdefault(key, default)
-    chosen = st.segmented_control(label, options, key=key, required=True, persist_state="session", **options_of_widget)
-    return default if chosen is None else chosen
+def tools(trace: Trace, own: Trace) -> None:
+    """What stands above the translation: presets, the reader's own translation, the presenter switch, the keys."""
+    card = _shared.pick_model("translate")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if not st.session_state.get("presenter"):
+            with st.popover("Examples", icon=":material/lightbulb:"):
+                for name, preset in PRESETS.items():
+                    st.button(
+                        preset.title,
+                        key=f"preset {name}",
+                        help=preset.hint,
+                        on_click=open_preset,
+                        args=(card, name),
+                        width="stretch",
+                        disabled=not preset.available(card),
+                    )
+            with st.popover("Edit the translation", icon=":material/edit:"):
+                _target_form(own)
+            with st.popover("Keyboard", icon=":material/keyboard:"):
+                st.markdown(SHORTCUTS)
+        st.toggle(
+            "Presenter",
+            key="presenter",
+            help="Larger type and fewer controls, for a projector",
+            persist_state="session",
+            on_change=_state.touch,
+        )
 
 
-def show_translation(trace: Trace, theme: viz.Theme, *, words: bool) -> None:
-    """The output as text, what to see in a preset, and the probability of each token or word."""
-    _shared.plain_text(trace.translation, size="1.7rem", lang="fr")
-    for sentence, hint in PRESETS.values():
-        if trace.request.text == sentence:
-            st.markdown(hint)
+def _target_form(own: Trace) -> None:
+    st.markdown("Give the model words of your own, and see its attention and what it thinks of them.")
+    state = st.session_state
+    if not state.get("own target"):
+        state["own target"] = own.translation
+    with st.form("target form", border=False):
+        st.text_input("French", key="own target")
+        st.form_submit_button("Force this translation", type="primary", on_click=force)
+    st.button("Back to the model's own", on_click=unforce, disabled=state.get("target") is None)
+
+
+def force() -> None:
+    """Force the translation that was typed; an empty one is the model's own."""
+    state = st.session_state
+    state["target"] = state["own target"].strip() or None
+    _state.clear_pins()
+
+
+def unforce() -> None:
+    """Back to what the model says by itself."""
+    st.session_state["target"], st.session_state["own target"] = None, ""
+    _state.clear_pins()
+
+
+def open_preset(card: ModelCard, name: str) -> None:
+    """Show a preset."""
+    state = st.session_state
+    view = replace(PRESETS[name].view(card), presenter=state.get("presenter", False))
+    _state.open_view(view)
+    state["text"] = state["asked"] = view.text
+    state["target"], state["own target"] = view.target, ""
+
+
+def show_translation(trace: Trace, own: Trace) -> None:
+    """The output as text, and what to see in a preset."""
+    forced, presenter = trace is not own, st.session_state.get("presenter", False)
+    _shared.plain_text(trace.translation, size="2.4rem" if presenter else "1.7rem", lang="fr")
+    if forced:
+        st.markdown(
+            f"This translation is **yours**, forced on the model: log-probability {_total(trace):.1f}. Its own has "
+            f"{_total(own):.1f}: {_shared.literal(own.translation)}"
+        )
+    if hint := _hint(trace, forced=forced):
+        st.markdown(hint)
     if not trace.request.text.endswith(SENTENCE_ENDS):
         st.info("The model was trained on whole sentences: try ending yours with a full stop.")
     for note in trace.notes:
         st.info(_shared.literal(note))
-    title = f"Probability of each output {'word' if words else 'token'}"
+
+
+def _hint(trace: Trace, *, forced: bool) -> str | None:
+    """What to see, where a preset is shown that is about the chosen map and figure."""
+    for preset in () if forced else PRESETS.values():
+        same = (preset.chosen.map, preset.chosen.view) == (st.session_state["map"], st.session_state["view"])
+        if same and preset.text == trace.request.text:
+            return preset.hint
+    return None
+
+
+def _total(trace: Trace) -> float:
+    """Log-probability of the whole output, in nats."""
+    return float(np.sum(trace.token_logprobs, dtype=np.float64))
+
+
+def show_strips(trace: Trace, own: Trace, view: View, theme: viz.Theme) -> None:
+    """The probability of each output token or word; beside a forced output's the model's own."""
+    words = view.tokens == "words" and view.view != "playback"
+    noun = "word" if words else "token"
+    if trace is own:
+        _strip(own, theme, f"Probability of each output {noun}", "strip", words=words)
+        return
+    _strip(trace, theme, f"Your translation: probability of each {noun}", "strip", words=words)
+    _strip(own, theme, f"The model's own: probability of each {noun}", "own-strip", words=words)
+
+
+def _strip(trace: Trace, theme: viz.Theme, title: str, key: str, *, words: bool) -> None:
+    tokens, logprobs, alternatives = trace.predicted, trace.token_logprobs, trace.alternatives
     if words:
-        tokens, logprobs = merge_logprobs(trace.token_logprobs, trace.predicted)
-        strip = viz.token_strip(tokens.labels, logprobs, tokens.special, theme, title=title)
-    else:
-        tokens = trace.predicted
-        strip = viz.token_strip(
-            tokens.labels,
-            trace.token_logprobs,
-            tokens.special,
-            theme,
-            title=title,
-            alternatives=trace.alternatives,
-        )
-    _shared.draw_chart(strip, "strip", title)
-
-
-def from_one(index: int) -> str:
-    """Layers and heads count from 1 on screen."""
-    return str(index + 1)
-
-
-def choose_map(trace: Trace) -> tuple[AttentionMap, str, int]:
-    """What to look at: map, layer, view."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        kind = choose("Who looks at whom", KINDS, "map", "encoder", help=MAP_HELP, format_func=MAP_NAMES.__getitem__)
-        attention = trace.maps[kind]
-        layers = range(attention.layers)
-        layer = choose("Layer", layers, f"layer {kind}", layers[-1], format_func=from_one)
-        view = choose("View", VIEWS, "view", VIEWS[0])
-    return attention, view, layer
-
-
-def show_lines(controls: DeltaGenerator, attention: AttentionMap, layer: int, theme: viz.Theme) -> None:
-    """The line diagram; its own controls go beside those there are."""
-    with controls:
-        key = f"heads {attention.kind}"
-        st.session_state.setdefault(key, list(range(attention.heads)))
-        heads = st.pills(
-            "Heads",
-            range(attention.heads),
-            key=key,
-            selection_mode="multi",
-            format_func=from_one,
-            persist_state="session",
-        )
-        threshold = st.slider(
-            "Hide weights below", 0.0, 0.5, step=0.01, key="threshold", width=240, persist_state="session"
-        )
-    if not heads:
-        st.info("No head is selected. Choose one or more above to see their lines.")
-    chart = viz.lines(attention, layer, sorted(heads), threshold=threshold, theme=theme)
-    _shared.draw_chart(chart, "lines", f"Lines of {attention.kind} attention, layer {layer + 1}", LINES_WIDTH)
-
-
-def show_heatmap(controls: DeltaGenerator, attention: AttentionMap, layer: int, theme: viz.Theme) -> None:
-    """The heatmap of one head; its own control goes beside those there are."""
-    with controls:
-        head = choose("Head", range(attention.heads), f"head {attention.kind}", 0, format_func=from_one)
-    figure = viz.heatmap(attention, layer, head, theme=theme)
-    alt = f"Heatmap of {attention.kind} attention, layer {layer + 1}, head {head + 1}"
-    with st.container(key="heatmap"):
-        st.plotly_chart(figure, theme=None, width="content", alt=alt)
+        (tokens, logprobs), alternatives = merge_logprobs(logprobs, tokens), ()
+    strip = viz.token_strip(tokens.labels, logprobs, tokens.special, theme, title=title, alternatives=alternatives)
+    _shared.draw_chart(strip, key, title)
 
 
 def summary(trace: Trace) -> str:
@@ -173,21 +199,25 @@ def summary(trace: Trace) -> str:
 
 def page() -> None:
     """Draw the page."""
-    st.title("Translate", anchor=False)
-    st.caption("A trained Transformer translates your sentence; see where each of its heads looks, word by word.")
     with _shared.errors_as_sentences():
         card = _shared.pick_model("translate")
-        trace = _shared.trace(card, ask_for_text(card))
+        problems = arrive(card)
+        presenter = st.session_state.get("presenter", False)
+        if presenter:
+            st.html(f"<style>{LARGE}</style>")
+        st.title("Translate", anchor=False)
+        text = ask_for_text(card)
+        for problem in problems:
+            st.warning(_shared.literal(problem))
+        own = _shared.trace(card, text)
+        target = st.session_state["target"]
+        trace = own if target is None else _shared.trace(card, text, target)
         theme = _shared.theme()
-        show_translation(trace, theme, words=st.session_state.get("unit", UNITS[0]) == UNITS[0])
-        st.caption(summary(trace))
-        attention, view, layer = choose_map(trace)
-        controls = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
-        with controls:
-            unit = choose("Tokens", UNITS, "unit", UNITS[0])
-        shown = merge_words(attention) if unit == UNITS[0] else attention
-        show = show_lines if view == VIEWS[0] else show_heatmap
-        show(controls, shown, layer, theme)
+        tools(trace, own)
+        show_translation(trace, own)
+        if not presenter:
+            st.caption(summary(trace))
+        _views.explore(trace, theme, lambda view: None if presenter else show_strips(trace, own, view, theme))
 
 
 page()

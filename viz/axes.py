@@ -3,9 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from operator import index
 
-from engine.types import AttentionMap, Tokens
+import numpy as np
+
+from engine.types import AttentionMap
+
+
+@dataclass(frozen=True, slots=True)
+class HeadOf:
+    """One head of a map.
+
+    Attributes:
+        attention: weights (layer, head, query, key) in [0, 1].
+        layer: counted from 0.
+        head: counted from 0.
+
+    Raises:
+        IndexError: when the map lacks the layer or the head.
+    """
+
+    attention: AttentionMap
+    layer: int
+    head: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layer", check_layer(self.attention, self.layer))
+        object.__setattr__(self, "head", check_head(self.attention, self.head))
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The head's weights, float32 (query, key) in [0, 1]."""
+        return self.attention.weights[self.layer, self.head]
+
+    @property
+    def name(self) -> str:
+        """E.g. "layer 3, head 1", or what was put together: "layer 3, mean of 8 heads"."""
+        return f"{self.attention.layer_names[self.layer]}, {self.attention.head_names[self.head]}"
+
+
+def check_same_axes(first: AttentionMap, second: AttentionMap) -> None:
+    """Check that two maps can be compared cell by cell.
+
+    Raises:
+        ValueError: when they are of different kinds, or rows or columns name different tokens.
+    """
+    if first.kind != second.kind:
+        raise ValueError(f"Maps of {first.kind} and {second.kind} attention have other axes: choose one kind for both")
+    for noun, ours, theirs in (
+        ("rows", first.row_labels, second.row_labels),
+        ("columns", first.key_tokens.labels, second.key_tokens.labels),
+    ):
+        if len(ours) != len(theirs):
+            raise ValueError(f"The maps have {len(ours)} and {len(theirs)} {noun}: choose two of the same texts")
+        for place, (one, other) in enumerate(zip(ours, theirs, strict=True), 1):
+            if one != other:
+                raise ValueError(
+                    f"The maps have different tokens in their {noun}: {one!r} and {other!r} are number {place}; "
+                    "choose two of the same texts"
+                )
 
 
 def check_layer(attention: AttentionMap, layer: int) -> int:
@@ -39,7 +96,12 @@ def check_heads(attention: AttentionMap, heads: Sequence[int] | None) -> tuple[i
 
 def map_title(attention: AttentionMap, layer: int) -> str:
     """E.g. "Encoder attention, layer 3": screens count layers from 1."""
-    return f"{attention.kind.capitalize()} attention, layer {layer + 1}"
+    return f"{kind_title(attention)}, {attention.layer_names[layer]}"
+
+
+def kind_title(attention: AttentionMap) -> str:
+    """E.g. "Encoder attention"."""
+    return f"{attention.kind.capitalize()} attention"
 
 
 def headings(attention: AttentionMap) -> tuple[str, str]:
@@ -49,13 +111,6 @@ def headings(attention: AttentionMap) -> tuple[str, str]:
     if attention.kind == "decoder":
         return "token read", "looks at output so far"
     return ("token read" if attention.predicted_tokens is None else "token predicted"), "looks at source"
-
-
-def row_tokens(attention: AttentionMap) -> Tokens:
-    """The tokens that `attention.row_labels` names: the predicted ones for cross maps, else those read."""
-    if attention.kind == "cross" and attention.predicted_tokens is not None:
-        return attention.predicted_tokens
-    return attention.query_tokens
 
 
 def _check(noun: str, number: int, count: int) -> int:

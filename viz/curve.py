@@ -39,7 +39,7 @@ def training_curve(log: Sequence[Mapping[str, float]], theme: Theme = LIGHT) -> 
         .encode(
             x=alt.X("minutes:Q", title="minutes of training"),
             y=alt.Y("loss:Q", title="cross-entropy per target token, nats", scale=alt.Scale(zero=False)),
-            color=alt.Color("of:N", scale=colours, legend=alt.Legend(title=None, orient="top-right")),
+            color=alt.Color("of:N", scale=colours, legend=alt.Legend(title=None, orient="top-right", labelLimit=320)),
         )
         .properties(width=640, height=320)
         .configure(**chart_config(theme))

@@ -1,26 +1,36 @@
-"""The heatmap of one head: every weight as a cell, rows look at columns."""
+"""Heatmaps: every weight of a head as a cell, rows look at columns; two heads side by side, and their difference."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
 from engine.types import AttentionMap, Tokens
-from viz.axes import check_head, check_layer, headings, map_title, row_tokens
-from viz.labels import isolate, label_width, markup, shorten
-from viz.theme import LIGHT, Theme, colour_scale, plotly_layout
+from viz.axes import HeadOf, check_same_axes, headings, kind_title
+from viz.heatmap_cells import Look, difference_trace, mask_trace, weights_trace
+from viz.labels import label_width, markup, shorten
+from viz.theme import LIGHT, Theme, plotly_layout
 
-_CELL = (6, 44)  # least and most pixels of a cell's side
-_PLOT = 720  # pixels of a side that cells shrink to fit, down to the least
-_NUMBERS_UP_TO = 18  # positions: more do not leave room for a number in a cell
-_HATCH_UP_TO = 48
+# All in pixels, before scaling.
+_PLOT = 720  # of a side that cells shrink to fit, down to the least
+_PANEL = 480  # the same where two heads share the width
+_GUTTER = 36  # between two panels
+_RIGHT = 110  # the colour bar, with its numbers and title
+_TITLE = 40  # the title and the room around it
 
 
 def heatmap(
-    attention: AttentionMap, layer: int, head: int, *, theme: Theme = LIGHT, numbers: bool | None = None
+    attention: AttentionMap,
+    layer: int,
+    head: int,
+    *,
+    theme: Theme = LIGHT,
+    numbers: bool | None = None,
+    scale: float = 1.0,
 ) -> go.Figure:
     """Draw one head's weights: rows are the positions that look, top to bottom, columns where they look.
 
@@ -29,131 +39,205 @@ def heatmap(
 
     Args:
         attention: weights (layer, head, query, key) in [0, 1].
-        layer: counted from 0; the title counts from 1.
-        head: counted from 0; the title counts from 1.
+        layer: counted from 0; the title has the map's own name for it.
+        head: counted from 0; the title has the map's own name for it.
         theme: colours and type sizes.
         numbers: whether to write each weight into its cell; None where there is room.
+        scale: cells, type and margins are this many times larger, for a projector.
 
     Returns:
         A figure of two heatmap traces, named "weights" and "masked"; the second only for maps with a mask.
 
     Raises:
         IndexError: when the map lacks the layer or the head.
+        ValueError: when the scale is not a positive number.
     """
-    weights = attention.weights[check_layer(attention, layer), check_head(attention, head)]  # (Q, K)
+    one = HeadOf(attention, layer, head)
+    look = Look.fitted(one.weights.shape, _PLOT, theme, scale, numbers)
+    figure = go.Figure(weights_trace(one, look), plotly_layout(look.theme))
     masked = attention.masked()
-    cell = _cell_size(weights.shape)
-    if numbers is None:
-        numbers = max(weights.shape, default=0) <= _NUMBERS_UP_TO
-    figure = go.Figure(_weights_trace(attention, weights, masked, numbers, cell, theme), plotly_layout(theme))
     if masked.any():
-        figure.add_trace(_mask_trace(attention, masked, cell, theme))
-    _lay_out(figure, attention, cell, theme)
-    figure.update_layout(title={"text": f"{map_title(attention, layer)}, head {head + 1}"})
+        figure.add_trace(mask_trace(attention, masked, look))
+    _lay_out(figure, attention, look, f"{kind_title(attention)}, {one.name}")
     return figure
 
 
-def _weights_trace(
-    attention: AttentionMap, weights: np.ndarray, masked: np.ndarray, numbers: bool, cell: float, theme: Theme
-) -> go.Heatmap:
-    queries, keys = _titles(attention)
-    return go.Heatmap(
-        name="weights",
-        z=_without(weights, masked),
-        zmin=0,
-        zmax=1,
-        colorscale=colour_scale(theme.sequential),
-        hovertext=[
-            [f"{query} looks at {key}: {weight:.3f}" for key, weight in zip(keys, row, strict=True)]
-            for query, row in zip(queries, weights.tolist(), strict=True)
-        ],
-        hovertemplate="%{hovertext}<extra></extra>",
-        hoverongaps=False,
-        texttemplate="%{z:.2f}" if numbers else None,
-        textfont={"size": min(theme.small_size, cell / 2.7)},
-        xgap=1 if cell > 10 else 0,
-        ygap=1 if cell > 10 else 0,
-        colorbar={
-            "title": {"text": "attention weight", "side": "right"},
-            "tickvals": [0, 0.25, 0.5, 0.75, 1],
-            "thickness": 14,
-            "outlinewidth": 0,
-            "len": 1,
-            "y": 0.5,
-        },
-    )
+def heatmap_pair(
+    first: HeadOf, second: HeadOf, *, theme: Theme = LIGHT, numbers: bool | None = None, scale: float = 1.0
+) -> go.Figure:
+    """Draw two heads beside each other, with the same rows, columns and colours; zooming one zooms both.
+
+    Args:
+        first: the left one.
+        second: the right one, of the same kind of attention and the same tokens.
+        theme: colours and type sizes.
+        numbers: whether to write each weight into its cell; None where there is room.
+        scale: cells, type and margins are this many times larger, for a projector.
+
+    Returns:
+        A figure of heatmap traces "first weights" and "second weights", each with "... masked" where there is a mask.
+        The left panel has the row labels, the right one the colour bar; each has its head's name above it.
+
+    Raises:
+        ValueError: when the tokens differ, or the scale is not a positive number.
+    """
+    check_same_axes(first.attention, second.attention)
+    look = Look.fitted(first.weights.shape, _PANEL, theme, scale, numbers)
+    figure = go.Figure(layout=plotly_layout(look.theme))
+    for name, one, axis in (("first", first, "x"), ("second", second, "x2")):
+        masked = one.attention.masked()
+        figure.add_trace(weights_trace(one, look, f"{name} weights", bar=axis == "x2").update(xaxis=axis))
+        if masked.any():
+            figure.add_trace(mask_trace(one.attention, masked, look, f"{name} masked").update(xaxis=axis))
+    _lay_out(figure, first.attention, look, kind_title(first.attention), (first.name, second.name))
+    return figure
 
 
-def _mask_trace(attention: AttentionMap, masked: np.ndarray, cell: float, theme: Theme) -> go.Heatmap:
-    queries, keys = _titles(attention)
-    return go.Heatmap(
-        name="masked",
-        z=_without(np.ones(masked.shape, dtype=np.float32), ~masked),
-        zmin=0,
-        zmax=1,
-        colorscale=[[0, theme.mask], [1, theme.mask]],
-        showscale=False,
-        hovertext=[[f"{query} may not look at {key}: masked" for key in keys] for query in queries],
-        hovertemplate="%{hovertext}<extra></extra>",
-        hoverongaps=False,
-        text=[["╱" if cell_is_masked else "" for cell_is_masked in row] for row in masked.tolist()],
-        texttemplate="%{text}" if max(masked.shape) <= _HATCH_UP_TO else None,
-        textfont={"color": theme.hatch, "size": cell / 2},
-        xgap=1 if cell > 10 else 0,
-        ygap=1 if cell > 10 else 0,
-    )
+def heatmap_difference(
+    first: HeadOf, second: HeadOf, *, theme: Theme = LIGHT, numbers: bool | None = None, scale: float = 1.0
+) -> go.Figure:
+    """Draw the first head's weights minus the second's: blue where the first looks more, brown where the second does.
+
+    The colours reach from minus to plus the largest difference there is: two such figures do not compare by colour.
+
+    Args:
+        first: what is subtracted from.
+        second: what is subtracted, of the same kind of attention and the same tokens.
+        theme: colours and type sizes.
+        numbers: whether to write each difference into its cell; None where there is room.
+        scale: cells, type and margins are this many times larger, for a projector.
+
+    Returns:
+        A figure of two heatmap traces, named "difference" and "masked"; the second only where both have a mask.
+
+    Raises:
+        ValueError: when the tokens differ, or the scale is not a positive number.
+    """
+    check_same_axes(first.attention, second.attention)
+    look = Look.fitted(first.weights.shape, _PLOT, theme, scale, numbers)
+    masked = first.attention.masked() & second.attention.masked()
+    figure = go.Figure(difference_trace(first, second, masked, look), plotly_layout(look.theme))
+    if masked.any():
+        figure.add_trace(mask_trace(first.attention, masked, look))
+    _lay_out(figure, first.attention, look, f"{kind_title(first.attention)}, {first.name} − {second.name}")
+    return figure
 
 
-def _lay_out(figure: go.Figure, attention: AttentionMap, cell: float, theme: Theme) -> None:
-    queries, keys = attention.row_labels, attention.key_tokens.labels
-    angle = -60 if any(label_width(shorten(key), theme.small_size) > cell - 4 for key in keys) else 0
-    left = 40 + _widest(queries, theme)
-    top = 80 + (_widest(keys, theme) * math.sin(math.radians(-angle)) if angle else 0.0)
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Where everything is, in pixels.
+
+    Attributes:
+        plot: width of one panel.
+        step: from one panel's left edge to the next one's.
+        wide: from the first panel's left edge to the last one's right edge.
+        tall: height of the panels.
+        left, right, top, bottom: margins.
+        angle: of the column labels, in degrees.
+    """
+
+    plot: float
+    step: float
+    wide: float
+    tall: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+    angle: int
+
+    @classmethod
+    def around(cls, attention: AttentionMap, look: Look, title: str, panel_titles: Sequence[str]) -> _Frame:
+        theme, scale = look.theme, look.scale
+        queries, keys = attention.row_labels, attention.key_tokens.labels
+        angle = -60 if any(label_width(shorten(key), theme.small_size) > look.cell - 4 for key in keys) else 0
+        plot = max(len(keys), 4) * look.cell
+        # A title may be wider than what is under it: everything to its right moves away.
+        over = max((_title_width(name, theme.font_size) - plot for name in panel_titles), default=0.0)
+        step = plot + max(_GUTTER * scale, over)
+        wide = plot + step * max(len(panel_titles) - 1, 0)
+        left = 40 * scale + _widest(queries, theme)
+        top = (_TITLE + (70 if panel_titles else 40)) * scale
+        return cls(
+            plot=plot,
+            step=step,
+            wide=wide,
+            tall=max(len(queries), 4) * look.cell,
+            left=left,
+            right=max(_RIGHT * scale, over, _title_width(title, theme.title_size) - left - wide),
+            top=top + (_widest(keys, theme) * math.sin(math.radians(-angle)) if angle else 0.0),
+            bottom=20 * scale,
+            angle=angle,
+        )
+
+    def share(self, panel: int) -> tuple[float, float]:
+        """Left and right edge of a panel in units of `wide`."""
+        return panel * self.step / self.wide, (panel * self.step + self.plot) / self.wide
+
+
+def _lay_out(
+    figure: go.Figure, attention: AttentionMap, look: Look, title: str, panel_titles: Sequence[str] = ()
+) -> None:
+    """Size, margins, title and axes; with `panel_titles` of as many panels side by side, else of one."""
+    frame = _Frame.around(attention, look, title, panel_titles)
+    standoff = 6 * look.scale
     figure.update_layout(
-        width=round(left + max(len(keys), 4) * cell + 110),
-        height=round(top + max(len(queries), 4) * cell + 20),
-        margin={"l": left, "r": 110, "t": top, "b": 20},
-        title={"x": 0, "xref": "container", "xanchor": "left", "y": 1, "yanchor": "top", "pad": {"t": 12, "l": 12}},
-        title_font={"size": theme.title_size},
+        width=round(frame.left + frame.wide + frame.right),
+        height=round(frame.top + frame.tall + frame.bottom),
+        margin={"l": frame.left, "r": frame.right, "t": frame.top, "b": frame.bottom},
+        title={"x": 0, "xref": "container", "xanchor": "left", "y": 1, "yanchor": "top"},
+        title_text=markup(title),
+        title_font={"size": look.theme.title_size},
+        title_pad={"t": 12 * look.scale, "l": 12 * look.scale},
     )
     row_name, column_name = headings(attention)
-    figure.update_xaxes(**_axis(attention.key_tokens, keys, cell, theme), side="top", tickangle=angle)
-    figure.update_xaxes(range=[-0.5, len(keys) - 0.5], title={"text": column_name, "standoff": 6})
-    figure.update_yaxes(**_axis(row_tokens(attention), queries, cell, theme))
-    figure.update_yaxes(range=[len(queries) - 0.5, -0.5], title={"text": row_name, "standoff": 6})
+    figure.update_yaxes(**_axis(attention.row_tokens, attention.row_labels, look))
+    figure.update_yaxes(range=[len(attention.row_labels) - 0.5, -0.5], title={"text": row_name, "standoff": standoff})
+    keys = attention.key_tokens
+    columns = _axis(keys, keys.labels, look) | {"side": "top", "tickangle": frame.angle}
+    columns |= {"range": [-0.5, len(keys) - 0.5], "title": {"text": column_name, "standoff": standoff}}
+    figure.update_layout(xaxis=columns)
+    for panel, name in enumerate(panel_titles):
+        placed = {"domain": frame.share(panel), "anchor": "y", "matches": "x" if panel else None}
+        figure.update_layout({f"xaxis{panel + 1}" if panel else "xaxis": columns | placed})
+        _name_panel(figure, frame, look, panel, name)
 
 
-def _axis(tokens: Tokens, labels: tuple[str, ...], cell: float, theme: Theme) -> dict[str, Any]:
-    every = max(math.ceil((theme.small_size + 1) / cell), 1)
+def _name_panel(figure: go.Figure, frame: _Frame, look: Look, panel: int, name: str) -> None:
+    """A panel's title, at its left edge, under the figure's."""
+    figure.add_annotation(
+        text=markup(name),
+        font={"size": look.theme.font_size},
+        showarrow=False,
+        xref="paper",
+        x=frame.share(panel)[0],
+        xanchor="left",
+        yref="paper",
+        y=1,
+        yanchor="top",
+        yshift=frame.top - _TITLE * look.scale,
+    )
+
+
+def _axis(tokens: Tokens, labels: tuple[str, ...], look: Look) -> dict[str, Any]:
+    small = look.theme.small_size
+    every = max(math.ceil((small + 1) / look.cell), 1)
     texts = [markup(shorten(label)) for label in labels]
     shown = [f"<i>{text}</i>" if special else text for text, special in zip(texts, tokens.special, strict=True)]
     return {
         "tickmode": "array",
         "tickvals": list(range(0, len(labels), every)),
         "ticktext": shown[::every],
-        "tickfont": {"size": theme.small_size + 1 if every == 1 else theme.small_size - 2},
+        "tickfont": {"size": small + 1 if every == 1 else small - 2},
         "showgrid": False,
         "zeroline": False,
         "ticks": "",
     }
 
 
-def _titles(attention: AttentionMap) -> tuple[list[str], list[str]]:
-    queries = [markup(isolate(attention.row_title(row))) for row in range(len(attention.query_tokens))]
-    return queries, [markup(isolate(label)) for label in attention.key_tokens.labels]
-
-
-def _without(values: np.ndarray, absent: np.ndarray) -> list[list[float | None]]:
-    """The values as lists, None (an empty cell) where absent; rounded to the digits of a float32."""
-    rounded = np.round(values.astype(np.float64), 7).tolist()
-    return [
-        [None if gone else value for value, gone in zip(row, gaps, strict=True)]
-        for row, gaps in zip(rounded, absent.tolist(), strict=True)
-    ]
-
-
-def _cell_size(shape: tuple[int, ...]) -> float:
-    return min(max(_PLOT / max(*shape, 1), _CELL[0]), _CELL[1])
+def _title_width(title: str, font_size: float) -> float:
+    """Pixels of a title, with some room around it."""
+    return label_width(title, font_size) + 1.5 * font_size
 
 
 def _widest(labels: tuple[str, ...], theme: Theme) -> float:

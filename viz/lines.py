@@ -12,7 +12,7 @@ from typing import Any, Literal
 import altair as alt
 
 from engine.types import AttentionMap
-from viz.axes import check_heads, check_layer, headings, map_title, row_tokens
+from viz.axes import check_heads, check_layer, headings, map_title
 from viz.edges import MAX_LINES, Edges, strongest_edges
 from viz.labels import isolate, label_width, shorten
 from viz.theme import HEAD_COLOURS, LIGHT, Theme, chart_config, head_colour, head_dash
@@ -132,7 +132,7 @@ _LABEL_ALIGN = alt.expr("datum.side == 'query' ? 'right' : 'left'")
 
 
 def _line_layer(attention: AttentionMap, heads: Sequence[int], columns: _Columns, rows: int) -> alt.Chart:
-    names = [f"head {head + 1}" for head in heads]
+    names = [attention.head_names[head] for head in heads]
     # All heads start in the selection, so that the first click takes one out; "" keeps it from ever being empty,
     # which Vega-Lite's legend would draw as "all shown".
     toggled = alt.selection_point(
@@ -185,9 +185,9 @@ def _line_rows(attention: AttentionMap, edges: Edges) -> list[_Row]:
         row: _Row = {
             "query": query,
             "key": key,
-            "head": f"head {head + 1}",
+            "head": attention.head_names[head],
             "weight": round(weight, 7),  # all of a float32's digits, without the noise of its float64
-            "line": f"{queries[query]} → {keys[key]}, head {head + 1}, {weight:.3f}",
+            "line": f"{queries[query]} → {keys[key]}, {attention.head_names[head]}, {weight:.3f}",
         }
         rows.append(row | {"row": titles[query]} if attention.predicted_tokens is not None else row)
     return rows
@@ -260,7 +260,7 @@ def _token_rows(attention: AttentionMap) -> list[_Row]:
         ]
 
     keys = attention.key_tokens
-    return column("query", attention.row_labels, _row_titles(attention), row_tokens(attention).special) + column(
+    return column("query", attention.row_labels, _row_titles(attention), attention.row_tokens.special) + column(
         "key", keys.labels, [isolate(label) for label in keys.labels], keys.special
     )
 

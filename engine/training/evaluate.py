@@ -16,12 +16,14 @@ from engine.analysis import positions_of, resolves
 from engine.errors import InputError
 from engine.runner import Runner
 from engine.training.data import Pair, read_pairs
+from engine.training.roles import head_roles, its_scores
 from engine.training.synthetic import LECTURE, PronounExample, baselines, set_a, set_b
 from engine.weights import sha256_of
 
 Report = Callable[[int], None]
 PRONOUN = re.compile(r"\b(il|elle)\b(?! (?:n'y|y) )", re.IGNORECASE)  # but not "il y a", which stands for nothing
 HALF = 1200  # sentences of set A's validation half, and of its test half
+ROLE_SENTENCES = 500  # the first of the validation texts, over which head scores are averaged
 
 
 Measure = Callable[[Runner, Path | None, Report], dict[str, Any]]
@@ -157,10 +159,22 @@ def accuracy_and_baselines(runner: Runner, examples: Sequence[PronounExample], r
 
 
 def lecture_scores(runner: Runner, data: Path | None, report: Report) -> dict[str, Any]:
-    """The lecture's two sentences: translation and whether the pronoun is right."""
+    """The lecture's two sentences: translation and whether the pronoun is right; and its "its", by the heads on it."""
     outputs = runner.translate([text for text, _ in LECTURE], report)
     rows = zip(LECTURE, outputs, strict=True)
-    return {"sentences": [{"english": e, "french": f, "right": first_pronoun(f) == wanted} for (e, wanted), f in rows]}
+    sentences = [{"english": e, "french": f, "right": first_pronoun(f) == wanted} for (e, wanted), f in rows]
+    return {"sentences": sentences, "its": its_scores(runner)}
+
+
+def role_scores(runner: Runner, data: Path | None, report: Report) -> dict[str, Any]:
+    """The heads that show each plain pattern most, over the first `ROLE_SENTENCES` of data/en-fr/valid.tsv.
+
+    The file's checksum is kept with them.
+    """
+    assert data is not None
+    path = data / "en-fr" / "valid.tsv"
+    texts = [english for english, _ in read_pairs(path)[:ROLE_SENTENCES]]
+    return {**head_roles(runner, texts, report), "file_sha256": sha256_of(path)}
 
 
 SETS: dict[str, EvaluationSet] = {
@@ -171,6 +185,7 @@ SETS: dict[str, EvaluationSet] = {
     ),
     "pronouns-b": EvaluationSet(new_adjective_scores, False, "pronouns decided by adjectives the grammar never used"),
     "lecture": EvaluationSet(lecture_scores, False, "the animal that was too tired, the street that was too wide"),
+    "heads": EvaluationSet(role_scores, True, "heads with plain roles: previous token, delimiters, alignment"),
 }
 
 

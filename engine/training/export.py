@@ -62,13 +62,33 @@ def export(run: Path, card: ModelCard, pairs: Sequence[Pair]) -> dict[str, Any]:
         save_weights(safetensors.torch.load_file(run / WEIGHTS), folder / WEIGHTS)
         write_json(folder / CONFIG, record["config"]["model"])
         shutil.copyfile(run / TOKENIZER, folder / TOKENIZER)
-        shutil.copyfile(run / LOG, folder / CURVE)
+        before = earlier_runs(card, record["initial"])
+        write_curve(run / LOG, card.folder / CURVE if before else None, folder / CURVE)
         found = rounding(config, card, (run / WEIGHTS, folder / WEIGHTS), folder / TOKENIZER, pairs)
-        write_json(folder / TRAINING, training_record(config, run, record) | {"rounding": found})
+        made = training_record(config, run, record) | {"rounding": found}
+        write_json(folder / TRAINING, made | ({"before": before} if before else {}))
         card.folder.mkdir(parents=True, exist_ok=True)
         for file in folder.iterdir():
             shutil.copyfile(file, card.folder / file.name)
     return {"sha256": {name: sha256_of(card.folder / name) for name in card.sha256}, "rounding": found}
+
+
+def earlier_runs(card: ModelCard, initial: str | None) -> list[dict[str, Any]]:
+    """The records of the runs that made the shipped weights, if the new run went on from these, first to last."""
+    if initial is None or initial != card.identity:
+        return []
+    record = read_json(card.folder / TRAINING)
+    before = record.pop("before", [])
+    return [*before, record]
+
+
+def write_curve(log: Path, earlier: Path | None, path: Path) -> None:
+    """The run's log; behind the earlier run's, its steps, tokens and minutes count on from there."""
+    lines = [json.loads(line) for line in earlier.read_text("utf-8").splitlines()] if earlier else []
+    start = {key: lines[-1][key] if lines else 0 for key in ("step", "tokens", "minutes")}
+    for line in map(json.loads, log.read_text("utf-8").splitlines()):
+        lines.append(line | {key: round(line[key] + start[key], 2) for key in start})
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
 
 
 def training_record(config: TransformerConfig, run: Path, record: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,9 @@ LECTURE = (
     ("The animal didn't cross the street because it was too tired.", "il"),
     ("The animal didn't cross the street because it was too wide.", "elle"),
 )
+LECTURE_ITS = (
+    "The Law will never be perfect, but its application should be just."  # after Vaswani et al. 2017, figure 4
+)
 LECTURE_NOUNS = frozenset({"animal", "street"})
 
 

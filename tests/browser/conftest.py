@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 from playwright.sync_api import Browser, Page
 
-from bench.browser import NoBrowser, chromium, running_app
+from bench.browser import NoBrowser, chromium, running_app, serving
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +29,19 @@ def browser() -> Iterator[Browser]:
                 raise
             pytest.skip(str(reason))
         yield found
+
+
+@pytest.fixture(scope="module")
+def script_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """Starts a Streamlit script, given as text, on a free port and gives its address; it ends with the module."""
+    with ExitStack() as stack:
+
+        def start(script: str) -> str:
+            path = tmp_path_factory.mktemp("script") / "page.py"
+            path.write_text(script, "utf-8")
+            return stack.enter_context(serving("streamlit", "run", str(path), port="--server.port")).address
+
+        yield start
 
 
 @pytest.fixture

@@ -127,6 +127,24 @@ def test_a_word_with_a_character_inside_two_pieces_keeps_the_text():
     assert merge_tokens(loose, [range(0, 2)]).labels == ("a-b",)
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(0, 0), (0, 3), (2, 0)])
+def test_a_map_without_rows_or_columns_stays_without_them(rows, columns):
+    """What is left of a map whose every token is special and hidden."""
+    queries, keys = tokens(["▁x"] * rows, range(rows)), tokens(["▁x", "y", "z"][:columns], (0, 0, 0)[:columns])
+    made = AttentionMap("cross", np.zeros((2, 3, rows, columns), dtype=np.float32), queries, keys, queries)
+    merged = merge_words(made)
+    assert merged.weights.shape == (2, 3, rows, min(columns, 1)) and merged.weights.dtype == np.float32
+    assert (len(merged.query_tokens), len(merged.key_tokens)) == (rows, min(columns, 1))
+
+
+def test_rows_are_named_by_the_token_predicted_in_cross_maps_alone():
+    weights = np.zeros((1, 1, 5, 5), dtype=np.float32)
+    assert AttentionMap("cross", weights, READ, SOURCE, PREDICTED).row_tokens is PREDICTED
+    assert AttentionMap("cross", weights, READ, SOURCE).row_tokens is READ
+    assert AttentionMap("decoder", weights, READ, READ, PREDICTED).row_tokens is READ
+    assert AttentionMap("encoder", weights, SOURCE, SOURCE).row_tokens is SOURCE
+
+
 def word_indices(steps: Sequence[bool]) -> tuple[int, ...]:
     return tuple(np.cumsum([False, *steps[1:]]).tolist()) if steps else ()
 

@@ -8,9 +8,20 @@ from typing import Any
 
 import pytest
 
-from engine.cards import SCORES, TRAINING, markdown, pronoun_head, save_scores, scores_of
+from engine.cards import (
+    ROLE_WORDS,
+    SCORES,
+    TRAINING,
+    its_heads,
+    markdown,
+    pronoun_head,
+    role_head,
+    save_scores,
+    scores_of,
+)
 from engine.catalogue import ModelCard
 from engine.errors import WeightsDamaged, WeightsMissing
+from engine.training.roles import ROLES
 from engine.weights import WEIGHTS, read_json, sha256_of, write_json
 
 TRAINED: dict[str, Any] = {
@@ -37,15 +48,26 @@ LECTURE = {
     "sentences": [
         {"english": "It was too tired.", "french": "Il était trop fatigué.", "right": True},
         {"english": "It was too wide.", "french": "Il était trop large.", "right": False},
-    ]
+    ],
+    "its": {"english": "The Law is its own.", "layer": 4, "heads": [5, 0], "masses": [0.7312, 0.4]},
+}
+HEADS: dict[str, Any] = {
+    "sentences": 500,
+    "roles": {
+        "previous": {"kind": "encoder", "layer": 2, "head": 7, "score": 0.8649},
+        "sink": {"kind": "encoder", "layer": 0, "head": 1, "score": 0.5},
+        "alignment": {"kind": "cross", "layer": 1, "head": 4, "score": 0.5322},
+        "decoder-previous": {"kind": "decoder", "layer": 0, "head": 3, "score": 0.3426},
+    },
+    "file_sha256": "0" * 64,
 }
 
 
 @pytest.fixture
 def measured(tiny_card: ModelCard) -> ModelCard:
-    """The tiny model with the record of a run and scores of three kinds."""
+    """The tiny model with the record of a run and scores of every kind."""
     write_json(tiny_card.folder / TRAINING, TRAINED)
-    save_scores(tiny_card, {"tatoeba": BLEU, "pronouns-a": PRONOUNS, "lecture": LECTURE})
+    save_scores(tiny_card, {"tatoeba": BLEU, "pronouns-a": PRONOUNS, "lecture": LECTURE, "heads": HEADS})
     return tiny_card
 
 
@@ -74,6 +96,14 @@ def measured(tiny_card: ModelCard) -> ModelCard:
         "noun in 88.8% of the test half and 90.8% of the validation half (always the first noun: 51.6%) |",
         "| lecture | It was too tired. → Il était trop fatigué. (right) |",
         "| lecture | It was too wide. → Il était trop large. (wrong) |",
+        "| lecture | The Law is its own. From its to Law look most, in encoder layer 5: head 6 (73%) and "
+        "head 1 (40%) |",
+        "| heads | previous: of all encoder heads, layer 3, head 8 looks most at the token before: 0.86, the mean over "
+        "500 sentences |",
+        "| heads | sink: of all encoder heads, layer 1, head 2 looks most at punctuation and `</s>`: 0.50,",
+        "| heads | alignment: of all cross heads, layer 2, head 5 comes nearest to an alignment (sharpness × coverage, "
+        "a heuristic without a gold alignment): 0.53,",
+        "| heads | decoder-previous: of all decoder heads, layer 1, head 4 looks most at the token before: 0.34,",
         "Rounding to float16 changed 1.2% of 500 validation outputs; BLEU 45.67 before, 45.61 after.",
         "- Everything else.",
     ],
@@ -98,7 +128,7 @@ def test_a_card_is_a_page_that_ends_with_one_newline(measured):
         "## What it cannot do",
     ]
     table = [line for line in text.splitlines() if line.startswith("|")]
-    assert all(line.count("|") == 3 for line in table) and len(table) == 2 + 1 + 3 + 2
+    assert all(line.count("|") == 3 for line in table) and len(table) == 2 + 1 + 3 + 3 + 4
 
 
 def test_a_card_without_the_record_of_its_run_says_what_is_missing(measured):
@@ -125,13 +155,13 @@ def test_scores_are_written_with_the_checksum_of_the_weights(measured):
     record = json.loads((measured.folder / SCORES).read_text("utf-8"))
     assert record["weights"] == sha256_of(measured.folder / WEIGHTS)
     assert record["scores"]["tatoeba"] == BLEU
-    assert scores_of(measured) == {"tatoeba": BLEU, "pronouns-a": PRONOUNS, "lecture": LECTURE}
+    assert scores_of(measured) == {"tatoeba": BLEU, "pronouns-a": PRONOUNS, "lecture": LECTURE, "heads": HEADS}
 
 
 def test_sets_not_measured_now_keep_their_scores(measured):
     save_scores(measured, {"tatoeba": BLEU | {"bleu": 50.0}, "europarl": BLEU})
     scores = scores_of(measured)
-    assert list(scores) == ["tatoeba", "pronouns-a", "lecture", "europarl"]
+    assert list(scores) == ["tatoeba", "pronouns-a", "lecture", "heads", "europarl"]
     assert scores["tatoeba"]["bleu"] == 50.0
     assert scores["pronouns-a"] == PRONOUNS
 
@@ -174,3 +204,36 @@ def test_there_is_no_pronoun_head_that_was_not_measured(tiny_card):
 def test_there_is_no_pronoun_head_of_other_weights(measured):
     assert pronoun_head(with_other_weights(measured), "encoder") is None
     assert pronoun_head(with_other_weights(measured), "cross") is None
+
+
+# --- Heads with a role ------------------------------------------------------------------------------------------------
+
+
+def test_a_role_head_is_the_one_measured_counted_from_zero(measured):
+    assert role_head(measured, "previous") == ("encoder", 2, 7)
+    assert role_head(measured, "alignment") == ("cross", 1, 4)
+    assert role_head(measured, "decoder-previous") == ("decoder", 0, 3)
+    assert role_head(measured, "next") is None, "not measured, though a role"
+    assert role_head(measured, "juggler") is None
+
+
+def test_the_heads_of_its_are_those_measured_the_stronger_first(measured):
+    assert its_heads(measured) == (4, (5, 0))
+
+
+def test_there_are_no_role_heads_that_were_not_measured_for_these_weights(tiny_card, measured):
+    other = with_other_weights(measured)
+    assert role_head(other, "previous") is None and its_heads(other) is None
+    save_scores(tiny_card, {"heads": {}, "lecture": {"sentences": []}})
+    assert role_head(tiny_card, "previous") is None and its_heads(tiny_card) is None
+    (tiny_card.folder / SCORES).unlink()
+    assert role_head(tiny_card, "previous") is None and its_heads(tiny_card) is None
+
+
+def test_a_model_of_one_head_a_layer_has_no_two_heads_of_its(tiny_card):
+    save_scores(tiny_card, {"lecture": {"its": {"english": "e", "layer": 0, "heads": [0], "masses": [0.5]}}})
+    assert its_heads(tiny_card) is None
+
+
+def test_every_role_has_its_words():
+    assert list(ROLE_WORDS) == list(ROLES)

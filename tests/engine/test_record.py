@@ -76,6 +76,16 @@ def test_other_programs_can_read_the_arrays(content):
         assert json.loads(str(file["record"]))["format"] == 1
 
 
+def test_a_file_open_for_writing_gets_the_same_arrays_and_stays_open(trace, content):
+    file = io.BytesIO()
+    save_trace(trace, file)
+    assert not file.closed
+    file.seek(0)
+    with np.load(file) as found, np.load(io.BytesIO(content)) as expected:
+        assert sorted(found) == sorted(expected)
+        assert all(found[name].tobytes() == expected[name].tobytes() for name in expected)
+
+
 # --- Any trace --------------------------------------------------------------------------------------------------------
 
 words = st.text(max_size=6)

@@ -100,6 +100,24 @@ def test_rows_are_named_by_kind(encoder: AttentionMap, decoder: AttentionMap, cr
     assert title == "reads <s> → predicts L'animal"
 
 
+def test_layers_and_heads_have_the_names_of_the_map(encoder: AttentionMap) -> None:
+    named = AttentionMap(
+        "encoder",
+        encoder.weights[:1, :2],
+        encoder.query_tokens,
+        encoder.key_tokens,
+        layer_names=("mean of 2 layers",),
+        head_names=("mean of 2 heads", "maximum of 2 heads"),
+    )
+    chart = lines(named, 0, threshold=0)
+    spec = chart.to_dict()
+    assert spec["title"]["text"] == "Encoder attention, mean of 2 layers"
+    assert _layer(spec, "rule")["encoding"]["color"]["scale"]["domain"] == list(named.head_names)
+    rows = layer_data(chart, "rule")
+    assert {row["head"] for row in rows} == set(named.head_names)
+    assert all(f", {row['head']}, " in row["line"] for row in rows)
+
+
 def test_tooltips(cross: AttentionMap, encoder: AttentionMap) -> None:
     row = layer_data(lines(cross, 1, [2], threshold=0), "rule")[-1]
     query, key = cross.row_labels[row["query"]], cross.key_tokens.labels[row["key"]]

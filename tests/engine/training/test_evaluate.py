@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import engine
-from engine.cards import SCORES, pronoun_head
+from engine.cards import SCORES, its_heads, pronoun_head
 from engine.catalogue import MODELS
 from engine.errors import ConfigError, InputError
 from engine.runner import Runner
@@ -30,6 +30,7 @@ from engine.training.evaluate import (
     resolver_accuracy,
     translate_pairs,
 )
+from engine.training.roles import head_roles, its_scores
 from engine.training.synthetic import LECTURE, PronounExample, set_a
 from engine.types import AttentionMap, Tokens, Trace, TraceRequest
 from engine.weights import read_json, sha256_of
@@ -122,13 +123,15 @@ def test_without_sacrebleu_the_message_says_how_to_get_it(tiny_runner, tmp_path,
 
 
 def test_the_sets_are_those_that_the_card_promises():
-    assert list(SETS) == ["tatoeba", "europarl", "pronouns-a", "pronouns-b", "lecture"]
-    assert required_data(SETS) == ["tatoeba", "europarl"]
+    assert list(SETS) == ["tatoeba", "europarl", "pronouns-a", "pronouns-b", "lecture", "heads"]
+    assert required_data(SETS) == ["tatoeba", "europarl", "heads"]
     assert all(item.description for item in SETS.values())
 
 
 def test_an_unknown_set_is_answered_with_those_there_are(tiny_runner):
-    with pytest.raises(InputError, match=r"no evaluation set 'wmt'\. Choose one of: tatoeba, europarl, .*lecture\."):
+    with pytest.raises(
+        InputError, match=r"no evaluation set 'wmt'\. Choose one of: tatoeba, europarl, .*lecture, heads\."
+    ):
         evaluate(tiny_runner, "wmt", None)
     with pytest.raises(InputError, match="no evaluation set 'wmt'"):
         find_sets(["lecture", "wmt"])
@@ -146,12 +149,27 @@ def test_a_set_that_reads_texts_asks_for_their_folder(tiny_runner, tmp_path):
         evaluate(tiny_runner, "tatoeba", tmp_path)
 
 
-def test_the_lecture_set_shows_both_sentences(tiny_runner):
-    rows = evaluate(tiny_runner, "lecture", None)["sentences"]
+def test_the_lecture_set_shows_both_sentences_and_the_heads_of_its(tiny_runner):
+    found = evaluate(tiny_runner, "lecture", None)
+    assert list(found) == ["sentences", "its"]
+    assert found["its"] == its_scores(tiny_runner)
+    rows = found["sentences"]
     assert [row["english"] for row in rows] == [text for text, _ in LECTURE]
     for row, (_, wanted) in zip(rows, LECTURE, strict=True):
         assert row["right"] == (first_pronoun(row["french"]) == wanted)
         assert row["french"] == tiny_runner.translate([row["english"]])[0]
+
+
+def test_the_heads_set_reads_the_first_validation_sentences(tiny_runner, tmp_path, pairs, monkeypatch):
+    (tmp_path / "en-fr").mkdir()
+    path = tmp_path / "en-fr" / "valid.tsv"
+    path.write_text("".join(f"{english}\t{french}\n" for english, french in pairs[:4]), "utf-8")
+    monkeypatch.setattr(measures, "ROLE_SENTENCES", 3)
+    reported: list[int] = []
+    found = evaluate(tiny_runner, "heads", tmp_path, reported.append)
+    expected = head_roles(tiny_runner, [english for english, _ in pairs[:3]], no_report)
+    assert found == expected | {"file_sha256": sha256_of(path)}
+    assert (found["sentences"], reported) == (3, [1, 1, 1])
 
 
 # --- Pronouns ---------------------------------------------------------------------------------------------------------
@@ -322,7 +340,10 @@ def test_card_pronoun_heads(shipped):
 
 def test_card_lecture_sentences(shipped):
     """Both sentences again; a choice close enough to flip between processors would be a poor showpiece."""
-    stated = score("lecture")["sentences"]
-    found = evaluate(shipped, "lecture", None)["sentences"]
+    stated, found = score("lecture"), evaluate(shipped, "lecture", None)
+    assert its_heads(shipped.card) == (found["its"]["layer"], tuple(found["its"]["heads"]))
+    # Masses are rounded to four digits; another processor adds in another order.
+    assert found["its"]["masses"] == pytest.approx(stated["its"]["masses"], abs=2e-3)
+    stated, found = stated["sentences"], found["sentences"]
     assert [(row["english"], row["right"]) for row in found] == [(row["english"], row["right"]) for row in stated]
     assert [row["french"] for row in found] == [row["french"] for row in stated]

@@ -1,0 +1,124 @@
+"""Sentences to begin with: each opens a page in a state that shows one thing. Heads are named by role, not number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from engine.cards import its_heads, pronoun_head, role_head
+from engine.catalogue import ModelCard
+from pages._permalink import View
+
+Place = tuple[int, tuple[int, ...]]  # layer and heads, from 0
+Find = Callable[[ModelCard], Place | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A state of the Translate page.
+
+    Attributes:
+        title: on a card and in a menu.
+        hint: what to see there, Markdown.
+        text: the sentence.
+        chosen: the rest of the view but its layer and heads.
+        find: layer and heads of the role, as measured for the shipped weights; None where no head is meant.
+    """
+
+    title: str
+    hint: str
+    text: str
+    chosen: View
+    find: Find | None = None
+
+    def available(self, card: ModelCard) -> bool:
+        """Whether the role, if one is meant, was measured for these weights."""
+        return self.find is None or self.find(card) is not None
+
+    def view(self, card: ModelCard) -> View:
+        """The state, with all heads of the last layer where the role was not measured."""
+        place = self.find(card) if self.find else None
+        view = replace(self.chosen, model=card.identity, text=self.text)
+        return view if place is None else replace(view, layer=place[0], heads=place[1])
+
+
+def _pronoun(card: ModelCard) -> Place | None:
+    found = pronoun_head(card, "encoder")
+    return None if found is None else (found[0], (found[1],))
+
+
+def _its(card: ModelCard) -> Place | None:
+    found = its_heads(card)
+    return None if found is None else (found[0], tuple(sorted(found[1])))
+
+
+def _role(role: str) -> Find:
+    def find(card: ModelCard) -> Place | None:
+        found = role_head(card, role)
+        return None if found is None else (found[1], (found[2],))
+
+    return find
+
+
+_ANIMAL = "The animal didn't cross the street because it was too "
+_LAW = "The Law will never be perfect, but its application should be just."
+_DOOR = "She opened the old door and looked at the garden."
+IT, ITS = 7, 8  # which word the pronoun is, from 0; a comma is a word
+
+PRESETS: dict[str, Preset] = {
+    "tired": Preset(
+        "“it” was too tired",
+        "Here “it” is the animal, so French wants **il**. The pinned “it” shows where the head looks.",
+        f"{_ANIMAL}tired.",
+        View(map="encoder", pins=(IT,)),
+        _pronoun,
+    ),
+    "wide": Preset(
+        "“it” was too wide",
+        "One word has changed: now “it” is the street, and French wants **elle**.",
+        f"{_ANIMAL}wide.",
+        View(map="encoder", pins=(IT,)),
+        _pronoun,
+    ),
+    "playback": Preset(
+        "Watch it being made",
+        "The encoder reads layer by layer, then the output comes token by token, each with its lines.",
+        f"{_ANIMAL}tired.",
+        View(view="playback"),
+    ),
+    "its": Preset(
+        "“its” → Law",
+        "The two heads of one layer that look most from “its” to “Law”, as in the figure of the paper.",
+        _LAW,
+        View(map="encoder", pins=(ITS,)),
+        _its,
+    ),
+    "alignment": Preset(
+        "Which word became which",
+        "Cross-attention: each French word looks at the English word that it translates.",
+        _DOOR,
+        View(map="cross", view="heatmap"),
+        _role("alignment"),
+    ),
+    "previous": Preset(
+        "A head that looks one back",
+        "Whatever the words are, this head looks at the token before: a diagonal beside the diagonal.",
+        _DOOR,
+        View(map="encoder", view="heatmap", tokens="pieces"),
+        _role("previous"),
+    ),
+    "sink": Preset(
+        "A head with nothing to do",
+        "It rests on the end of the sentence: a sink. Hide special tokens under “Tokens & heads” and see what is left.",
+        _DOOR,
+        View(map="encoder", tokens="pieces"),
+        _role("sink"),
+    ),
+    "mask": Preset(
+        "The causal mask",
+        "The decoder may not look ahead: hatched cells are masked, not zero.",
+        _DOOR,
+        View(map="decoder", view="heatmap", tokens="pieces"),
+        _role("decoder-previous"),
+    ),
+}

@@ -1,0 +1,90 @@
+"""What can be taken away from a page: the link, the shown map, all maps, the figure as a page of its own."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import streamlit as st
+
+import viz
+from engine.tables import map_csv, trace_bytes
+from engine.types import Trace
+from pages import _permalink
+from pages._permalink import View
+from pages._shown import NAMES, Figure, Shown
+from pages._state import open_view
+from viz.components.standalone import standalone_html
+
+
+def menu(trace: Trace, shown: Shown, view: View, figure: Figure, theme: viz.Theme) -> None:
+    """The menu "Save & share" under a figure."""
+    with st.popover("Save & share", icon=":material/share:"):
+        _link(view)
+        st.markdown("**Save**")
+        name = f"{view.model.split('@')[0]}-{view.map}"
+        with st.container(horizontal=True):
+            if figure.heads and view.view != "playback":
+                st.download_button(
+                    "Shown map, CSV",
+                    lambda: map_csv(shown.attention, figure.layer, figure.heads),
+                    f"{name}-layer-{figure.layer + 1}.csv",
+                    "text/csv",
+                    help="One line for each pair of positions of each head on screen.",
+                    on_click="ignore",
+                )
+            st.download_button(
+                "All maps, NPZ",
+                lambda: trace_bytes(trace),
+                f"{view.model.split('@')[0]}-maps.npz",
+                "application/octet-stream",
+                help="Every map of the trace as the model computed it, with tokens and request; numpy reads it.",
+                on_click="ignore",
+            )
+            if figure.component:
+                st.download_button(
+                    "Figure, HTML",
+                    lambda: _standalone(trace, view, figure, theme),
+                    f"{name}-{view.view}.html",
+                    "text/html",
+                    help="This figure as one file that works in any browser, offline, without Saccade.",
+                    on_click="ignore",
+                )
+        st.caption("Pictures: the buttons SVG and PNG beside the figure save what is on the screen.")
+
+
+def _link(view: View) -> None:
+    address = _permalink.encode(view)
+    st.markdown("**Link to exactly this view**")
+    if _permalink.fits(address):
+        st.code(f"{(st.context.url or '').split('?')[0]}?{urlencode(address)}", language=None, wrap_lines=True)
+    else:
+        st.info("The text is too long for a link. Pass on the request file instead: it opens the same view.")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.download_button(
+            "Request file", _permalink.to_file(view), "saccade-view.json", "application/json", on_click="ignore"
+        )
+        st.file_uploader("Open a request file", type="json", key="request file", on_change=_open_file)
+    if problem := st.session_state.pop("request problem", None):
+        st.error(problem)
+
+
+def _open_file() -> None:
+    uploaded = st.session_state["request file"]
+    if uploaded is None:
+        return
+    try:
+        view, problems = _permalink.from_file(uploaded.getvalue())
+    except ValueError as reason:
+        st.session_state["request problem"] = str(reason)
+        return
+    open_view(view)
+    st.session_state["problems"] = problems
+    st.session_state["arrived"] = True
+
+
+def _standalone(trace: Trace, view: View, figure: Figure, theme: viz.Theme) -> str:
+    assert figure.component is not None
+    made_by = f"{NAMES['map'][view.map]} attention of {trace.request.model}; output: {trace.translation}"
+    return standalone_html(
+        figure.component, figure.data, title=trace.request.text, note=f"{made_by} · made with Saccade", theme=theme
+    )

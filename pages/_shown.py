@@ -1,0 +1,63 @@
+"""A map as it is drawn, the figure it was drawn as, and what the screen calls each choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.analysis import merge_words
+from engine.reduce import hide_special, reduce_heads, reduce_layers
+from engine.types import AttentionMap
+from pages._permalink import View
+
+NAMES: dict[str, dict[str, str]] = {
+    "map": {"encoder": "Source → source", "decoder": "Output → output", "cross": "Output → source"},
+    "view": {"lines": "Lines", "playback": "Playback", "grid": "All heads", "heatmap": "Heatmap"},
+    "tokens": {"words": "Words", "pieces": "Pieces"},
+    "special": {"shown": "Shown", "hidden": "Hidden", "renormalised": "Hidden, rest renormalised"},
+    "over_heads": {"each": "Each", "mean": "Mean", "max": "Maximum"},
+    "over_layers": {"each": "Each", "mean": "Mean", "max": "Maximum"},
+    "compare": {"one": "One head", "pair": "Side by side", "difference": "Difference"},
+}
+"""What the screen calls the options of each choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A map as it is drawn.
+
+    Attributes:
+        attention: after merging, hiding and reducing.
+        removed: (layer, head, query): what hidden special tokens took of each row; None where none are hidden.
+    """
+
+    attention: AttentionMap
+    removed: np.ndarray | None
+
+    @classmethod
+    def of(cls, attention: AttentionMap, view: View) -> Shown:
+        """The map put together as the view says: words, then special tokens, then heads, then layers."""
+        removed = None
+        if view.tokens == "words":
+            attention = merge_words(attention)
+        if view.special != "shown":
+            hidden = hide_special(attention, renormalise=view.special == "renormalised")
+            attention, removed = hidden.attention, hidden.removed
+        if view.over_heads != "each":
+            attention = reduce_heads(attention, view.over_heads)
+            removed = None if removed is None else removed.mean(axis=1, keepdims=True)
+        if view.over_layers != "each":
+            attention = reduce_layers(attention, view.over_layers)
+            removed = None if removed is None else removed.mean(axis=0, keepdims=True)
+        return cls(attention, removed)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What was drawn, for saving: the component's folder and data where it is one, and the head or heads in it."""
+
+    component: str | None
+    data: bytes
+    layer: int
+    heads: tuple[int, ...]

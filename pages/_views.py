@@ -1,0 +1,258 @@
+"""Every view of a trace's attention: which map, how it is put together, the figure, and what can be saved of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import streamlit as st
+
+import viz
+from engine.heads import Pattern, head_patterns
+from engine.types import KINDS, AttentionMap, Trace
+from pages import _permalink, _save, _shared
+from pages._permalink import View
+from pages._shown import NAMES, Figure, Shown
+from pages._state import chosen, current_view, look_key, look_of, ready, started, touch
+from viz.components.grid import grid, grid_data
+from viz.components.lines import LinesView, lines, lines_data
+from viz.components.playback import PlaybackView, playback, playback_data
+from viz.components.save import save_picture
+
+T = TypeVar("T")
+PRESENTER = 1.5  # how much larger type and rows are for the last row of a classroom
+MAP_HELP = (
+    "**Source → source**: encoder self-attention. **Output → output**: decoder self-attention, masked: a token sees "
+    "only itself and those before it. **Output → source**: cross-attention, a row is the step that predicts its token."
+)
+
+
+# ---- the controls ----
+
+
+def choose(label: str, name: str, *, options: Sequence[str] | None = None, **of_widget: Any) -> None:
+    """One of several under a field's name, always exactly one."""
+    st.segmented_control(
+        label,
+        options or list(NAMES[name]),
+        key=name,
+        format_func=NAMES[name].__getitem__,
+        required=True,
+        persist_state="session",
+        on_change=touch,
+        **of_widget,
+    )
+
+
+def _controls(trace: Trace, presenter: bool) -> None:
+    kinds = [kind for kind in KINDS if kind in trace.maps]
+    if st.session_state.get("map") not in kinds:
+        st.session_state["map"] = kinds[0]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        playing = st.session_state.get("view") == "playback"  # which shows all the maps
+        choose("Who looks at whom", "map", options=kinds, help=None if presenter else MAP_HELP, disabled=playing)
+        choose("View", "view")
+        if not presenter and not playing:
+            with st.popover("Tokens & heads", icon=":material/tune:"):
+                choose("Tokens", "tokens")
+                choose("Special tokens (<s>, </s>)".replace("<", r"\<"), "special")
+                choose("Heads", "over_heads")
+                choose("Layers", "over_layers")
+
+
+# ---- the figures ----
+
+
+def explore(trace: Trace, theme: viz.Theme, below: Callable[[View], None] = lambda view: None) -> None:
+    """Draw controls, figure and what can be saved; only this part runs again while a reader explores.
+
+    Args:
+        trace: whose maps.
+        theme: of the page.
+        below: draws what comes under the figure, for the view that is chosen.
+    """
+    ready()
+    _fragment(trace, theme, below)
+
+
+@st.fragment
+def _fragment(trace: Trace, theme: viz.Theme, below: Callable[[View], None]) -> None:
+    with _shared.errors_as_sentences():
+        _controls(trace, st.session_state.get("presenter", False))
+        view = chosen()
+        shown = Shown.of(trace.maps[view.map], view)
+        figure = _FIGURES[view.view](trace, shown, view, theme, PRESENTER if view.presenter else 1.0)
+        if not view.presenter:
+            st.caption(_statement(shown, view, trace))
+            below(view)
+        remember(trace)
+        if not view.presenter:
+            _save.menu(trace, shown, current_view(trace), figure, theme)
+
+
+def remember(trace: Trace) -> None:
+    """Write the view into the address, so that reloading, going back and copying it work."""
+    address = _permalink.encode(current_view(trace))
+    if not _permalink.fits(address):
+        address = _permalink.without_text(address)
+    if st.query_params.to_dict() != address:
+        st.query_params.from_dict(address)
+    st.session_state["address"] = address
+
+
+def _lines(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: float) -> Figure:
+    look = look_of(view, shown.attention)
+    start, name = started(look)
+    data = lines_data(
+        shown.attention,
+        start,
+        layer=look.layer,
+        removed=shown.removed,
+        theme=theme,
+        scale=scale,
+        controls="heads" if view.presenter else "all",
+        start_id=name,
+        file_name=f"{view.map}-attention",
+    )
+    key = look_key(view)
+
+    def changed() -> None:
+        sent = st.session_state["lines"].view
+        if sent and key in st.session_state["looks"]:
+            st.session_state["looks"][key] = LinesView.of(sent)
+
+    lines(data, key="lines", on_change=changed)
+    return Figure("lines", data, look.layer, look.heads)
+
+
+def _grid(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: float) -> Figure:
+    look = look_of(view, shown.attention)
+    patterns = [[_pattern(found) for found in row] for row in head_patterns(shown.attention)]
+    one = (look.layer, look.heads[0]) if len(look.heads) == 1 else None
+    data = grid_data(shown.attention, patterns, chosen=one, theme=theme, scale=scale, file_name=f"{view.map}-heads")
+    key = look_key(view)
+
+    def picked() -> None:
+        head = st.session_state["grid"].picked
+        if head:
+            layer, number = int(head["layer"]), int(head["head"])
+            st.session_state["looks"][key] = replace(look, layer=layer, heads=(number,))
+            st.session_state["view"] = "lines"
+            touch()
+
+    grid(data, key="grid", on_change=picked)
+    return Figure("grid", data, look.layer, tuple(range(shown.attention.heads)))
+
+
+def _pattern(found: Pattern) -> str:
+    """E.g. "previous token 0.82"; what fits no pattern has no score."""
+    return f"{found.name} {found.score:.2f}" if found.score else found.name
+
+
+def _playback(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: float) -> Figure:
+    start, name = started(st.session_state["playback"])
+    data = playback_data(
+        trace.maps, trace.token_logprobs, trace.alternatives, start, theme=theme, scale=scale, start_id=name
+    )
+
+    def changed() -> None:
+        sent = st.session_state["player"].view
+        if sent:
+            st.session_state["playback"] = PlaybackView.of(sent)
+
+    playback(data, key="player", on_change=changed)
+    return Figure("playback", data, 0, tuple(range(trace.maps[view.map].heads)))
+
+
+def _heatmap(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: float) -> Figure:
+    attention, key = shown.attention, look_key(view)
+    look = look_of(view, attention)
+    first = (look.layer, look.heads[0] if look.heads else 0)
+    others = st.session_state["other"]
+    opened = st.session_state["opened"]
+    if key not in others:
+        others[key] = opened.other if opened.other and look_key(opened) == key else _next_head(first, attention)
+    others[key] = min(others[key][0], attention.layers - 1), min(others[key][1], attention.heads - 1)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        choose("Compare", "compare")
+        compared = st.session_state["compare"] != "one"
+        first = _pick_head("First" if compared else "", attention, first, f"first {key}")
+        if compared:
+            others[key] = _pick_head("Second", attention, others[key], f"second {key}")
+    st.session_state["looks"][key] = replace(
+        look, layer=first[0], heads=look.heads if first[1] == (*look.heads, 0)[0] else (first[1],)
+    )
+    head, other = (viz.HeadOf(attention, *place) for place in (first, others[key]))
+    if not compared:
+        figure = viz.heatmap(attention, *first, theme=theme, scale=scale)
+    elif st.session_state["compare"] == "pair":
+        figure = viz.heatmap_pair(head, other, theme=theme, scale=scale)
+    else:
+        figure = viz.heatmap_difference(head, other, theme=theme, scale=scale)
+    what = f"{view.map} attention of {head.name}" + (f" and of {other.name}" if compared else "")
+    with st.container(key="heatmap"):
+        st.plotly_chart(figure, theme=None, width="content", alt=f"Heatmap: {what}")
+    save_picture("heatmap", f"{view.map}-attention", key="save picture")
+    return Figure(None, b"", first[0], (first[1],))
+
+
+def _next_head(place: tuple[int, int], attention: AttentionMap) -> tuple[int, int]:
+    return place[0], (place[1] + 1) % attention.heads
+
+
+def _pick_head(label: str, attention: AttentionMap, place: tuple[int, int], key: str) -> tuple[int, int]:
+    """Two menus: layer and head."""
+    found = []
+    for noun, names, value in (
+        ("layer", attention.layer_names, place[0]),
+        ("head", attention.head_names, place[1]),
+    ):
+        name = f"{key} {noun}"
+        if st.session_state.get(f"{name} epoch") != st.session_state["epoch"]:
+            st.session_state[name], st.session_state[f"{name} epoch"] = value, st.session_state["epoch"]
+        found.append(
+            st.selectbox(
+                f"{label} {noun}".strip().capitalize(),
+                range(len(names)),
+                key=name,
+                format_func=names.__getitem__,
+                width=125,
+                disabled=len(names) == 1,
+            )
+        )
+    return found[0], found[1]
+
+
+_FIGURES: dict[str, Callable[[Trace, Shown, View, viz.Theme, float], Figure]] = {
+    "lines": _lines,
+    "playback": _playback,
+    "grid": _grid,
+    "heatmap": _heatmap,
+}
+
+
+def _statement(shown: Shown, view: View, trace: Trace) -> str:
+    """What was done to the model's own weights, in a sentence or two."""
+    if view.view == "playback":
+        return "The model's own pieces and weights, in the order in which they were computed."
+    parts = []
+    if view.tokens == "words":
+        parts.append("Words: the sum over a word's key pieces, the mean over its query pieces.")
+    if shown.removed is not None:
+        share = f"{float(shown.removed.mean()) if shown.removed.size else 0:.0%}"
+        what = "rows were divided by what is left" if view.special == "renormalised" else "rows no longer sum to 1"
+        parts.append(f"Special tokens are hidden: they took {share} of each head's attention on average; {what}.")
+    reduced = [
+        name
+        for name, over in (
+            (shown.attention.head_names[0], view.over_heads),
+            (shown.attention.layer_names[0], view.over_layers),
+        )
+        if over != "each"
+    ]
+    if reduced:
+        parts.append(f"Each weight is the {', then the '.join(reduced)}.")
+        if "max" in (view.over_heads, view.over_layers):
+            parts.append("Rows of a maximum sum to 1 or more.")
+    return " ".join(parts) or "The model's own weights: each row sums to 1."

@@ -1,0 +1,79 @@
+"""The line diagram in the browser: what the component receives is the map, the tokens and the view."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from viz.components.lines import LinesView, lines_data
+from viz.components.maps import MOST_WEIGHTS
+from viz.components.packing import unpack
+from viz.components.standalone import standalone_html
+from viz.theme import DARK, HEAD_COLOURS, LIGHT
+
+VIEW = LinesView(layer=1, heads=(0, 2), query=(3,), key=(), by="mass", mass=0.8)
+
+
+@pytest.mark.parametrize("kind", ["encoder", "decoder", "cross"])
+def test_the_weights_are_those_of_the_map(kind, request):
+    attention = request.getfixturevalue(kind)
+    header, arrays = unpack(lines_data(attention, VIEW))
+    received = arrays["weights"].reshape(attention.weights.shape) / header["levels"]
+    np.testing.assert_allclose(received, attention.weights, atol=0.5 / header["levels"] + 1e-7)
+    assert (received[attention.weights == 0] == 0).all()
+    assert header["layers"] == list(attention.layer_names)
+    assert header["heads"] == list(attention.head_names)
+
+
+def test_rows_are_named_by_the_token_predicted_and_titled_by_both(cross):
+    header, _ = unpack(lines_data(cross, VIEW))
+    assert [token["label"] for token in header["tokens"]["query"]] == list(cross.row_labels)
+    assert header["tokens"]["query"][0]["title"] == "reads <s> → predicts L'animal"
+    assert [token["special"] for token in header["tokens"]["key"]] == [False] * 4 + [True]
+    assert header["headings"] == ["token predicted", "looks at source"]
+
+
+def test_the_view_travels_and_comes_back(encoder):
+    header, _ = unpack(lines_data(encoder, VIEW, start_id="7"))
+    assert header["start_id"] == "7"
+    assert LinesView.of(header["start"]) == VIEW
+    assert LinesView.of(json.loads(json.dumps(asdict(VIEW)))) == VIEW
+
+
+def test_a_large_map_sends_the_shown_layer_alone(make_map):
+    labels = [f"t{i}" for i in range(300)]
+    attention = make_map("encoder", labels, layers=8, heads=6)
+    assert attention.weights.size > MOST_WEIGHTS
+    header, arrays = unpack(lines_data(attention, replace(VIEW, layer=2), layer=5))
+    assert (header["first_layer"], header["layers_sent"], len(header["layers"])) == (5, 1, 8)
+    np.testing.assert_allclose(
+        arrays["weights"].reshape(1, 6, 300, 300) / header["levels"], attention.weights[5:6], atol=0.5 / 255 + 1e-7
+    )
+
+
+def test_heads_have_the_colours_of_every_figure_and_a_reduced_one_the_accent(encoder):
+    header, _ = unpack(lines_data(encoder, VIEW))
+    assert header["colours"] == list(HEAD_COLOURS[:3])
+    assert header["numbered"] == {"layers": True, "heads": True}
+    mean = replace(encoder, weights=encoder.weights.mean(axis=1, keepdims=True), head_names=("mean of 3 heads",))
+    header, _ = unpack(lines_data(mean, VIEW, theme=DARK))
+    assert header["colours"] == [DARK.accent]
+    assert header["numbered"]["heads"] is False
+
+
+def test_removed_mass_travels_as_it_is(encoder):
+    removed = np.random.default_rng(0).random((2, 3, 5), dtype=np.float32)
+    _, arrays = unpack(lines_data(encoder, VIEW, removed=removed))
+    assert (arrays["removed"].reshape(removed.shape) == removed).all()
+
+
+def test_a_page_of_its_own_holds_no_text_that_could_end_its_script(strange):
+    text = "</script><script>alert(1)</script>"
+    page = standalone_html("lines", lines_data(strange, VIEW), title=text, note=text, theme=LIGHT)
+    assert page.count("<script") == page.count("</script>") == 2
+    assert "alert(1)</script>" not in page
+    assert "http://" not in page.replace("http://www.w3.org/", "")
+    assert "https://" not in page
