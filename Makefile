@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
+BENCH_STAMP := $(VENV)/.installed-bench
 # ARGS="..." is passed on to the command: make run ARGS="--port 8600", make test ARGS="-k beam"
 ARGS ?=
 
@@ -31,15 +32,16 @@ format: $(TEST_STAMP)
 	$(BIN)/ruff format .
 
 # make bench ARGS="capture --tokens 128" runs one of them; `python -m bench --help` lists them
-bench: $(TEST_STAMP)
+bench: $(BENCH_STAMP)
 	.ci/browser
 	$(BIN)/python -m bench $(or $(ARGS),all)
 
 # Takes the newest versions that pyproject.toml allows, then pins what was installed.
 lock: $(BIN)/python
-	$(PIP) install --quiet --upgrade --upgrade-strategy eager --editable ".[test]"
+	$(PIP) install --quiet --upgrade --upgrade-strategy eager --editable ".[test,bench]"
+	$(PIP) install --quiet --upgrade --no-deps bertviz mpld3
 	$(BIN)/python .ci/lock.py
-	touch $(RUN_STAMP) $(TEST_STAMP)
+	touch $(RUN_STAMP) $(TEST_STAMP) $(BENCH_STAMP)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
@@ -52,6 +54,11 @@ $(RUN_STAMP): requirements.lock pyproject.toml | $(BIN)/python
 
 $(TEST_STAMP): requirements-test.lock $(RUN_STAMP)
 	$(PIP) install --quiet --requirement requirements-test.lock
+	touch $@
+
+# Every distribution is in the lock; what bertviz and mpld3 require beyond that is left out.
+$(BENCH_STAMP): requirements-bench.lock $(TEST_STAMP)
+	$(PIP) install --quiet --no-deps --requirement requirements-bench.lock
 	touch $@
 
 $(BIN)/python:

@@ -1,4 +1,4 @@
-"""Writes requirements.lock and requirements-test.lock from what is installed beside this interpreter.
+"""Writes the requirements*.lock files from what is installed beside this interpreter.
 
 A lock is the closure of the project's dependencies over the installed distributions, each pinned with `==`.
 Local version labels (such as "+cpu") are dropped: the same pin then fits every platform's build.
@@ -18,8 +18,11 @@ ROOT = Path(__file__).resolve().parent.parent
 HEADER = "# Written by `make lock`; the ranges are in pyproject.toml.\n"
 
 
-def closure(requirements: list[str]) -> dict[str, str]:
-    """Returns every distribution that `requirements` lead to on this platform, as canonical name -> version."""
+def closure(requirements: list[str], deep: bool = True) -> dict[str, str]:
+    """Returns every distribution that `requirements` lead to on this platform, as canonical name -> version.
+
+    Not `deep`: those that they name.
+    """
     pins: dict[str, str] = {}
     seen: set[tuple[str, str]] = set()
     todo = [(Requirement(text), "") for text in requirements]
@@ -30,11 +33,16 @@ def closure(requirements: list[str]) -> dict[str, str]:
         found = distribution(requirement.name)
         name = canonicalize_name(requirement.name)
         pins[name] = Version(found.version).public
-        for extra in ("", *requirement.extras):
+        for extra in ("", *requirement.extras) if deep else ():
             if (name, extra) not in seen:
                 seen.add((name, extra))
                 todo += [(Requirement(text), extra) for text in found.requires or []]
     return pins
+
+
+def without(pins: dict[str, str], others: dict[str, str]) -> dict[str, str]:
+    """Returns those pins that are not among the others."""
+    return {name: version for name, version in pins.items() if name not in others}
 
 
 def lines(pins: dict[str, str]) -> str:
@@ -43,14 +51,19 @@ def lines(pins: dict[str, str]) -> str:
 
 
 def main() -> None:
-    """Writes both files."""
+    """Writes the three files."""
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     # The build backend is pinned too, so that the editable install needs no isolated download.
     runtime = closure(config["project"]["dependencies"] + config["build-system"]["requires"])
-    tests = closure(config["project"]["optional-dependencies"]["test"])
-    extra = {name: version for name, version in tests.items() if name not in runtime}
+    extras = config["project"]["optional-dependencies"]
+    tests = without(closure(extras["test"]), runtime)
+    # The peers alone, without what they require: it is not installed.
+    bench = without(closure(extras["bench"]) | closure(extras["peers"], deep=False), runtime | tests)
     (ROOT / "requirements.lock").write_text(HEADER + lines(runtime), encoding="utf-8")
-    (ROOT / "requirements-test.lock").write_text(HEADER + "-r requirements.lock\n" + lines(extra), encoding="utf-8")
+    (ROOT / "requirements-test.lock").write_text(HEADER + "-r requirements.lock\n" + lines(tests), encoding="utf-8")
+    (ROOT / "requirements-bench.lock").write_text(
+        HEADER + "-r requirements-test.lock\n" + lines(bench), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ import streamlit as st
 from viz.components.grid import grid
 from viz.components.lines import lines
 
+st.set_page_config(layout="wide")  # as the app
 mount = {"lines": lines, "grid": grid}[st.query_params["diagram"]]
 if "open" in st.query_params or st.checkbox("Show"):
     mount(Path(__file__).with_name(st.query_params["data"]).read_bytes(), key="diagram")
@@ -163,7 +164,9 @@ def probe(kind: str, shape: Shape) -> str:
 
 def _painted(page: Page) -> float:
     """Milliseconds until it was; fails where it is blank."""
-    page.wait_for_function("bench.painted !== null")
+    page.wait_for_function("bench.painted !== null || bench.error !== null")
+    if problem := page.evaluate("bench.error"):
+        raise RuntimeError(f"the page does not work: {problem}")
     painted: float = page.evaluate("bench.painted")
     assert page.evaluate("bench.inked()"), "there is nothing on the canvas"
     return painted
@@ -174,6 +177,9 @@ def _counting(page: Page, address: str, found: Drawn) -> Iterator[None]:
     """Adds up what the page receives while this lasts."""
     responses: list[Response] = []
 
+    def keep(response: Response) -> None:
+        responses.append(response)
+
     def count(payload: str | bytes) -> None:
         found.sent += len(payload.encode() if isinstance(payload, str) else payload)
 
@@ -181,12 +187,12 @@ def _counting(page: Page, address: str, found: Drawn) -> Iterator[None]:
         socket.on("framereceived", count)
 
     page.on("websocket", listen)
-    page.on("response", responses.append)
+    page.on("response", keep)
     page.on("request", lambda request: _note(request, address, found))
     yield
     page.wait_for_timeout(500)
     page.remove_listener("websocket", listen)
-    page.remove_listener("response", responses.append)
+    page.remove_listener("response", keep)
     found.scripts = sum(len(response.body()) for response in responses if response.ok)
 
 
@@ -198,12 +204,15 @@ def _note(request: Request, address: str, found: Drawn) -> None:
 
 
 def _point(page: Page, event: str) -> list[float]:
-    """Move the pointer from one to the next of what is in sight, back and forth; or click them."""
-    points = page.evaluate("bench.points()")
+    """Move the pointer to one after the other of what is in sight; or click them, each once."""
     times: list[float] = []
     page.mouse.move(1, 1)
-    path = (points + points[-2:0:-1]) * MOVES
-    for number, x, y in path[: MOVES + 1]:
+    path = page.evaluate("bench.path()")
+    if event == "mousemove":  # the first one enters the diagram, whose layout may change with that
+        page.mouse.move(*path[0][1:])
+        page.wait_for_timeout(300)
+        path = page.evaluate("bench.path()") * MOVES
+    for number, x, y in path[1 : MOVES + 1] if event == "mousemove" else path[:MOVES]:
         page.evaluate("([i, event]) => bench.watchPoint(i, event)", [number, event])
         (page.mouse.click if event == "click" else page.mouse.move)(x, y)
         page.wait_for_function("bench.shown !== null")
@@ -211,4 +220,4 @@ def _point(page: Page, event: str) -> list[float]:
         if sum(times) > MOST_WAITING:
             break
         page.wait_for_timeout(50)
-    return times[1:] or times  # the first one enters the diagram
+    return times

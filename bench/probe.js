@@ -4,7 +4,6 @@
 (() => {
   const frames = (n, then) => (n ? requestAnimationFrame(() => frames(n - 1, then)) : then());
   const shadows = () => [...document.querySelectorAll("*")].flatMap((e) => e.shadowRoot ?? []);
-  const visible = ([x, y]) => x > 0 && y > 0 && x < innerWidth && y < innerHeight;
   const middles = (elements) => [...elements].map((e) => e.getBoundingClientRect()).map((b) => [b.x + b.width / 2, b.y + b.height / 2]);
   const inked = (canvas) => {
     const { width, height } = canvas;
@@ -12,27 +11,32 @@
   };
   let root = document; // the component's own, once it is there
 
+  /** Whether one of a kind's targets is there without scrolling. */
+  const visible = ([x, y]) => root.elementFromPoint(x, y)?.closest(kind.target);
   const ours = (selector) => {
     if (root !== document && !root.host.isConnected) root = document;
     if (root === document) root = shadows().find((shadow) => shadow.querySelector(selector)) ?? document;
     return root.querySelector(selector);
   };
-  // ready: there, checked on every frame; inked: not blank, checked afterwards; points: what can be pointed at;
-  // shows: whether the display has changed to point i.
+  // target: what holds the points; ready: there, checked on every frame; inked: not blank, checked afterwards; points: middles of what can be pointed
+  // at; shows: whether the display has changed to the i-th of them.
   const kinds = {
     lines: {
+      target: ".token",
       ready: () => ours(".lines canvas.under")?.style.height,
       inked: () => inked(ours(".lines canvas.under")),
       points: () => middles(root.querySelectorAll(".column.query .token")),
       shows: (i) => root.querySelector(`.column.query .token[data-i="${i}"]`).classList.contains("picked"),
     },
     "head view": {
+      target: "#left",
       ready: () => document.querySelector("#attention line"),
       inked: () => document.querySelectorAll("#attention line").length > 0,
       points: () => middles(document.querySelectorAll("#left .background")),
       shows: (i) => document.querySelectorAll("#left .background")[i].style.opacity === "1",
     },
     grid: {
+      target: ".sheet",
       ready: () => ours(".grid .sheet canvas")?.style.height,
       inked: () => inked(ours(".grid .sheet canvas")),
       points: () => {
@@ -49,9 +53,16 @@
       },
     },
     "model view": {
+      target: "#vis svg",
       ready: () => document.querySelector("#vis svg line"),
       inked: () => document.querySelectorAll("#vis svg line").length > 0,
       points: () => middles(document.querySelectorAll(".attn_background")),
+      // Leftwards in the first row: a click opens a panel that covers what is on the right, or else on the left.
+      path: (points) => {
+        const [, columns] = SHAPE;
+        const right = document.querySelector("#vis svg").getBoundingClientRect().right;
+        return points.filter(([i, x]) => i < columns && x + 400 < right).reverse();
+      },
       shows: (i) => {
         const [, columns] = SHAPE;
         return document.querySelector("text.detail")?.textContent === `Layer ${Math.floor(i / columns)}, Head ${i % columns}`;
@@ -64,6 +75,7 @@
   const bench = (window.bench = {
     painted: null,
     shown: null,
+    error: null,
     /** Notes when the diagram is painted, in milliseconds after `start`. */
     watch(start) {
       bench.painted = null;
@@ -78,8 +90,11 @@
       document.addEventListener("click", (event) => bench.watch(event.timeStamp), { once: true, capture: true });
     },
     inked: () => kind.inked(),
-    /** Numbers and places of what can be pointed at without scrolling. */
-    points: () => kind.points().map((point, i) => [i, ...point]).filter(([, x, y]) => visible([x, y])),
+    /** Numbers and places to point at in turn, those in sight without scrolling; back and forth unless `kind` says how. */
+    path() {
+      const points = kind.points().map((point, i) => [i, ...point]).filter(([, ...point]) => visible(point));
+      return kind.path ? kind.path(points) : [...points, ...points.slice(1, -1).reverse()];
+    },
     /** Notes how long after the next event of a type the display has changed to point i; all handlers ran by then. */
     watchPoint(i, type) {
       bench.shown = null;
@@ -98,5 +113,7 @@
       return all.reduce((sum, e) => sum + (e.shadowRoot ? bench.nodes(e.shadowRoot) : 0), all.length);
     },
   });
+  addEventListener("error", (event) => (bench.error ??= event.message || "a script did not load"), true);
+  addEventListener("unhandledrejection", (event) => (bench.error ??= String(event.reason)));
   bench.watch(0);
 })();

@@ -63,6 +63,13 @@ def role_head(card: ModelCard, role: str) -> tuple[Kind, int, int] | None:
     return None if best is None else (best["kind"], best["layer"], best["head"])
 
 
+def role_score(card: ModelCard, role: str) -> tuple[float, int] | None:
+    """How well that head plays the role, in [0, 1], and over how many sentences that is the mean; None as above."""
+    heads = scores_of(card).get("heads", {})
+    best = heads.get("roles", {}).get(role)
+    return None if best is None else (best["score"], heads["sentences"])
+
+
 def its_heads(card: ModelCard) -> tuple[int, tuple[int, int]] | None:
     """Encoder layer and its two heads (from 0) that look most from "its" to "Law" in the lecture's sentence.
 

@@ -62,7 +62,7 @@ MODELS: dict[str, ModelCard] = {
         title="English → French Transformer",
         summary="An encoder-decoder Transformer in the shape of Attention Is All You Need, narrower.",
         sha256={
-            "weights.safetensors": "385f568b4d9b7f73734c33de1f6f82e3a7b1c1ca47dfa8a27c8587ba529c0c72",
+            "weights.safetensors": "679e8addccb175f6e44d307de609adf57addfc765fa1047aecbe800007fba313",
             "tokenizer.model": "e221fc9523057c6767c988e02d8e8cda350ea6656658b675ed6c02e3089263b1",
             "config.json": "4e4c9270f8f13cbd9f0e768381b21dd33bbb30f98810ce42fe1d0961f956d364",
         },
@@ -80,7 +80,8 @@ MODELS: dict[str, ModelCard] = {
         limits=(
             "Everyday sentences are its home; long, technical or literary text is translated poorly.",
             "It translates one text at a time and knows nothing of what was said before it.",
-            "Rare words and names are often wrong; numbers should be checked.",
+            "Rare words and names are often wrong, and so are common words with an unusual capital (“the Law”); numbers should "
+            "be checked.",
             "It was trained on pairs of at most 64 tokens a side; longer input is taken up to the limit and "
             "gets worse.",
             "Pronouns were practised on made-up sentences; with adjectives that those never used they are right about "
@@ -98,7 +99,8 @@ MODELS: dict[str, ModelCard] = {
             "pronoun's noun in its place, and a linear layer that is not shipped tells the noun from the "
             "encoder's output "
             "at the pronoun.",
-            "The run shared its cores with light jobs: a free machine takes more steps in the same time.",
+            "Both runs shared their cores with light jobs: a free machine takes more steps in the same time. The second goes on "
+            "from the first at half its learning rate, with more of Europarl and its text normalised as typed text is.",
             "In the grammar, animal and street never meet, animal is never tired and street never wide.",
         ),
     ),

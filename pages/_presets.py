@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from engine.cards import its_heads, pronoun_head, role_head
+from engine.cards import its_heads, pronoun_head, role_head, role_score
 from engine.catalogue import ModelCard
 from pages._permalink import View
 
@@ -19,10 +19,11 @@ class Preset:
 
     Attributes:
         title: on a card and in a menu.
-        hint: what to see there, Markdown.
+        hint: what to see there, Markdown; "{share}" and "{sentences}" are replaced by what was measured of the role.
         text: the sentence.
         chosen: the rest of the view but its layer and heads.
-        find: layer and heads of the role, as measured for the shipped weights; None where no head is meant.
+        find: layer and heads for the shipped weights; None where no head is meant.
+        role: the role whose measured score the hint names.
     """
 
     title: str
@@ -30,10 +31,17 @@ class Preset:
     text: str
     chosen: View
     find: Find | None = None
+    role: str | None = None
 
     def available(self, card: ModelCard) -> bool:
         """Whether the role, if one is meant, was measured for these weights."""
         return self.find is None or self.find(card) is not None
+
+    def explanation(self, card: ModelCard) -> str:
+        """The hint, with what was measured."""
+        measured = role_score(card, self.role) if self.role else None
+        share, sentences = measured or (0.0, 0)
+        return self.hint.format(share=f"{share:.0%}", sentences=sentences)
 
     def view(self, card: ModelCard) -> View:
         """The state, with all heads of the last layer where the role was not measured."""
@@ -52,12 +60,14 @@ def _its(card: ModelCard) -> Place | None:
     return None if found is None else (found[0], tuple(sorted(found[1])))
 
 
-def _role(role: str) -> Find:
+def _of_role(title: str, hint: str, role: str, chosen: View) -> Preset:
+    """A preset of the head that plays a role best."""
+
     def find(card: ModelCard) -> Place | None:
         found = role_head(card, role)
         return None if found is None else (found[1], (found[2],))
 
-    return find
+    return Preset(title, hint, _DOOR, chosen, find, role)
 
 
 _ANIMAL = "The animal didn't cross the street because it was too "
@@ -88,37 +98,37 @@ PRESETS: dict[str, Preset] = {
     ),
     "its": Preset(
         "“its” → Law",
-        "The two heads of one layer that look most from “its” to “Law”, as in the figure of the paper.",
+        "The two heads of one layer that look most from “its” to “Law”, as in the paper's figure. (The translation is "
+        "wrong: the model hardly ever saw “Law” with a capital.)",
         _LAW,
         View(map="encoder", pins=(ITS,)),
         _its,
     ),
-    "alignment": Preset(
+    "alignment": _of_role(
         "Which word became which",
-        "Cross-attention: each French word looks at the English word that it translates.",
-        _DOOR,
+        "Cross-attention of the head that comes nearest to an alignment: French words look at the English words they "
+        "translate.",
+        "alignment",
         View(map="cross", view="heatmap"),
-        _role("alignment"),
     ),
-    "previous": Preset(
-        "A head that looks one back",
-        "Whatever the words are, this head looks at the token before: a diagonal beside the diagonal.",
-        _DOOR,
+    "previous": _of_role(
+        "The head that looks back",
+        "Of all encoder heads this one looks most at the token before: {share} of its attention, the mean over "
+        "{sentences} sentences. Look for the diagonal.",
+        "previous",
         View(map="encoder", view="heatmap", tokens="pieces"),
-        _role("previous"),
     ),
-    "sink": Preset(
-        "A head with nothing to do",
-        "It rests on the end of the sentence: a sink. Hide special tokens under “Tokens & heads” and see what is left.",
-        _DOOR,
+    "sink": _of_role(
+        "A head that rests",
+        "Of all encoder heads this one gives most to the full stop and the end of the sentence: {share}, the mean over "
+        "{sentences} sentences. Hide special tokens under “Tokens & heads” and see what is left.",
+        "sink",
         View(map="encoder", tokens="pieces"),
-        _role("sink"),
     ),
-    "mask": Preset(
+    "mask": _of_role(
         "The causal mask",
-        "The decoder may not look ahead: hatched cells are masked, not zero.",
-        _DOOR,
+        "The decoder may not look ahead: hatched cells are masked, which is not the same as 0.",
+        "decoder-previous",
         View(map="decoder", view="heatmap", tokens="pieces"),
-        _role("decoder-previous"),
     ),
 }

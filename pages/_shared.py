@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 import altair as alt
-import pandas  # noqa: F401  # whole before any session draws: altair looks for it while another thread may import it
+
+# Imported whole before a session draws: altair looks for it in memory, where another thread may still be importing it.
+import pandas  # type: ignore[import-untyped]  # noqa: F401
 import streamlit as st
 
 import viz

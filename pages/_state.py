@@ -26,7 +26,7 @@ def open_view(view: View) -> None:
     for name in CHOICES:
         state[name] = getattr(view, name)
     state["opened"], state["looks"], state["other"], state["axes"] = view, {}, {}, None
-    state["playback"] = PlaybackView(step=view.step, layer=None)
+    state["playback"] = PlaybackView(step=view.step)
     touch()
 
 

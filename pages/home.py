@@ -29,7 +29,7 @@ def preset_card(card: ModelCard, name: str, preset: Preset) -> None:
     with st.container(border=True, key=f"card {name}", height="stretch"):
         st.markdown(f"**{preset.title}**")
         _shared.plain_text(preset.text, size="0.95rem", lang="en")
-        st.caption(preset.hint)
+        st.caption(preset.explanation(card))
         st.page_link(
             "pages/translate.py",
             label="Open",

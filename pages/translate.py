@@ -40,8 +40,11 @@ def arrive(card: ModelCard) -> list[str]:
         problems: list[str] = state.pop("problems")
     elif "asked" not in state or address != state.get("address"):
         view, problems = _permalink.decode(address)
+        first = next(iter(PRESETS.values()))
         if not address:
-            view = next(iter(PRESETS.values())).view(card)
+            view = first.view(card)
+        elif "text" not in address:
+            view = replace(view, text=first.text)
     else:
         return []
     if view.model and view.model != card.identity:
@@ -85,7 +88,7 @@ def tools(trace: Trace, own: Trace) -> None:
                     st.button(
                         preset.title,
                         key=f"preset {name}",
-                        help=preset.hint,
+                        help=preset.explanation(card),
                         on_click=open_preset,
                         args=(card, name),
                         width="stretch",
@@ -159,7 +162,7 @@ def _hint(trace: Trace, *, forced: bool) -> str | None:
     for preset in () if forced else PRESETS.values():
         same = (preset.chosen.map, preset.chosen.view) == (st.session_state["map"], st.session_state["view"])
         if same and preset.text == trace.request.text:
-            return preset.hint
+            return preset.explanation(_shared.pick_model("translate"))
     return None
 
 

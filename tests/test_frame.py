@@ -22,8 +22,8 @@ def pins(name: str) -> dict[str, Version]:
     for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
         if not line or line.startswith("#"):
             continue
-        if line == "-r requirements.lock":
-            found |= pins("requirements.lock")
+        if included := re.fullmatch(r"-r (requirements\S*\.lock)", line):
+            found |= pins(included[1])
             continue
         match = re.fullmatch(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!]+)", line)
         assert match, f"{name}: {line!r} is not name==version"
@@ -102,6 +102,10 @@ def test_the_theme_is_legible(name):
     [
         ("requirements.lock", PROJECT["dependencies"]),
         ("requirements-test.lock", PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]),
+        (
+            "requirements-bench.lock",
+            [need for extra in ("test", "bench", "peers") for need in PROJECT["optional-dependencies"][extra]],
+        ),
     ],
 )
 def test_a_lock_pins_every_dependency_within_its_range(lock, requirements):

@@ -52,12 +52,11 @@ def requested() -> list[str]:
 
 @pytest.fixture
 def page(browser: Browser, app_address: str, requested: list[str]) -> Iterator[Page]:
-    """The app's first page, fully drawn."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    """The Translate page as it opens, fully drawn."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000}, accept_downloads=True)
     tab = context.new_page()
     tab.on("request", lambda request: requested.append(request.url))
-    tab.goto(app_address)
-    tab.get_by_role("heading", name="Translate").wait_for(timeout=60_000)
-    tab.locator(".st-key-lines svg, .st-key-lines canvas").first.wait_for(timeout=60_000)
+    tab.goto(f"{app_address}/translate")
+    tab.locator(".st-key-lines canvas.under").wait_for(timeout=60_000)
     yield tab
     context.close()

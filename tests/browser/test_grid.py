@@ -128,7 +128,7 @@ def test_pointing_shows_name_pattern_and_a_larger_picture(open_grid: Callable[..
     expect(grid.preview).to_contain_text("layer 3, head 4")
     expect(grid.preview).to_contain_text("click to open")
     expect(grid.preview.locator("canvas")).to_be_visible()
-    assert len(grid.frames) == frames
+    assert len(grid.frames) == frames > 0
     grid.page.mouse.move(2, 2)
     expect(grid.preview).to_be_hidden()
     expect(grid.status).to_contain_text("Open: layer 1, head 1")

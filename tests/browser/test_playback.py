@@ -197,7 +197,8 @@ def test_keys_step_and_tokens_appear_one_by_one(opened: Tab) -> None:
     output = opened.page.get_by_role("list", name="Output").get_by_role("listitem")
     expect(output).to_have_count(1)  # <s>: hidden tokens are in no accessibility tree
     figure = opened.page.locator(".figure")
-    height = opened.page.locator(".playback").bounding_box()
+    places = [opened.page.locator(name) for name in (".playback", ".figure", ".column.b", ".column.c")]
+    before = [place.bounding_box() for place in places]
     figure.focus()
     for _ in range(LAYERS + 1):
         figure.press("ArrowRight")
@@ -208,17 +209,17 @@ def test_keys_step_and_tokens_appear_one_by_one(opened: Tab) -> None:
     figure.press("End")
     expect(opened.label).to_have_text(re.compile("step 7 of 7"))
     expect(output).to_have_count(len(OUTPUT))
+    assert [place.bounding_box() for place in places] == before  # nothing jumps
     assert output.nth(3).locator(".label").text_content() == "<b>"
     figure.press("Home")
     expect(opened.label).to_have_text("encoder layer 1 of 3")
-    assert opened.page.locator(".playback").bounding_box() == height  # nothing jumps
 
 
 def test_playing_goes_on_by_itself_and_stops_at_the_end(opened: Tab) -> None:
     opened.page.get_by_role("combobox", name="Speed").select_option("2")
     opened.page.locator(".figure").press("Space")
     expect(opened.button("Pause")).to_be_visible()
-    expect(opened.label).to_have_text(re.compile("step 2 of 7"), timeout=PATIENCE)
+    expect(opened.label).to_have_text(re.compile("step [2-6] of 7"), timeout=PATIENCE)
     opened.button("Pause").click()
     expect(opened.button("Play")).to_be_visible()
     opened.button("Play").click()
@@ -289,11 +290,17 @@ def test_stepping_needs_no_server(opened: Tab) -> None:
     opened.page.wait_for_timeout(1_000)  # the page's own start has been said
     before = opened.sent
     opened.page.locator(".figure").press("Space")
-    expect(opened.label).to_have_text("encoder layer 3 of 3", timeout=PATIENCE)
-    for _ in range(4):
-        opened.button("Step forward").click()
-    expect(opened.label).to_have_text(re.compile("step 4 of 7"))
+    expect(opened.label).to_have_text(re.compile("layer 3 of 3|step . of 7"), timeout=PATIENCE)
     assert opened.sent == before
+    # All at once, inside the page: no answer of the server could have come in between.
+    label = opened.page.locator(".playback").evaluate(
+        """root => {
+            root.querySelector("button.restart").click();
+            for (let n = 0; n < 6; n++) root.querySelector("button.forward").click();
+            return root.querySelector(".status strong").textContent;
+        }"""
+    )
+    assert label.startswith("step 4 of 7")
     expect(opened.page.get_by_text("view: PlaybackView")).to_contain_text("step=6, layer=2", timeout=PATIENCE)
     expect(opened.label).to_have_text(re.compile("step 4 of 7"))
 

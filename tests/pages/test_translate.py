@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import engine.catalogue
-from engine.runner import Runner
+from engine.catalogue import MODELS
+from engine.runner import Runner, load
 from engine.types import Trace, TraceRequest
+from pages import _permalink
+from pages._presets import PRESETS
+from viz.components.packing import unpack
 
 ROOT = Path(__file__).parents[2]
 TIRED = "The animal didn't cross the street because it was too tired."
@@ -39,8 +46,12 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[TraceRequest]:
     return seen
 
 
-def opened() -> AppTest:
-    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+def opened(**address: str) -> AppTest:
+    """The Translate page at an address."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    for name, value in address.items():
+        app.query_params[name] = value
+    return app.switch_page("pages/translate.py").run()
 
 
 def asked(page: AppTest, text: str) -> AppTest:
@@ -57,61 +68,209 @@ def message_of(page: AppTest) -> str:
     return page.error[0].value.replace("\\", "")
 
 
-def charts(page: AppTest) -> list[str]:
-    return [element.type for element in page.main if element.type in ("vega_lite_chart", "plotly_chart")]
+def address_of(page: AppTest) -> dict[str, str]:
+    """What stands behind the "?"."""
+    return {name: text if isinstance(text, str) else text[0] for name, text in page.query_params.items()}
 
 
-def test_the_first_view_shows_a_translated_sentence_and_its_heads(runs: list[TraceRequest]) -> None:
+def figures(page: AppTest) -> list[str]:
+    """What is drawn: components by name, charts by kind."""
+    kinds = ("bidi_component", "vega_lite_chart", "plotly_chart")
+    drawn = [element.proto for element in page.main if element.type in kinds]
+    return [getattr(proto, "component_name", type(proto).__name__) for proto in drawn]
+
+
+def received(page: AppTest, component: str = "saccade_lines") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Header and arrays of what a component is given."""
+    protos = [element.proto for element in page.get("bidi_component")]
+    return unpack(next(proto.bytes for proto in protos if proto.component_name == component))
+
+
+def choose(page: AppTest, key: str, value: str) -> AppTest:
+    return page.segmented_control(key=key).set_value(value).run()
+
+
+def test_the_first_view_shows_a_translated_sentence_and_its_lines(runs: list[TraceRequest]) -> None:
     page = opened()
-    assert not page.exception and not page.error
+    assert not page.exception and not page.error and not page.warning
     assert page.text_input(key="text").value == TIRED
-    assert [request.text for request in runs] == [TIRED]
+    assert {request.text for request in runs} == {TIRED}
     assert 'lang="fr"' in translation(page)
     assert any("11 words in" in caption.value and "ms on" in caption.value for caption in page.caption)
-    assert charts(page) == ["vega_lite_chart", "vega_lite_chart"]  # the strip and the lines
+    assert figures(page) == ["saccade_lines", "VegaLiteChart"]
+
+
+def test_the_lines_receive_the_trace_itself() -> None:
+    page = choose(choose(opened(), "map", "cross"), "tokens", "pieces")
+    trace = load("en-fr", "cpu").trace(TIRED)
+    header, arrays = received(page)
+    weights = trace.maps["cross"].weights
+    np.testing.assert_allclose(
+        arrays["weights"].reshape(weights.shape) / header["levels"], weights, atol=0.5 / header["levels"] + 1e-7
+    )
+    assert [token["label"] for token in header["tokens"]["query"]] == list(trace.predicted.labels)
+    assert [token["label"] for token in header["tokens"]["key"]] == list(trace.source.labels)
 
 
 def test_changing_the_view_never_runs_the_model_again(runs: list[TraceRequest]) -> None:
     page = opened()
-    page.segmented_control(key="map").set_value("decoder").run()
-    page.segmented_control(key="layer decoder").set_value(0).run()
-    page.pills(key="heads decoder").set_value([0, 2]).run()
-    page.slider(key="threshold").set_value(0.2).run()
-    page.segmented_control(key="unit").set_value("Pieces").run()
-    page.segmented_control(key="view").set_value("Heatmap").run()
-    page.segmented_control(key="head decoder").set_value(3).run()
-    page.segmented_control(key="map").set_value("cross").run()
-    assert not page.exception and not page.error
-    assert charts(page) == ["vega_lite_chart", "plotly_chart"]
+    choose(page, "map", "decoder")
+    for view, figure in (
+        ("heatmap", "PlotlyChart"),
+        ("grid", "saccade_grid"),
+        ("playback", "saccade_playback"),
+        ("lines", "saccade_lines"),
+    ):
+        choose(page, "view", view)
+        assert not page.exception and not page.error
+        assert figure in figures(page)
+    for key, value in (("tokens", "pieces"), ("special", "renormalised"), ("over_heads", "max"), ("map", "cross")):
+        choose(page, key, value)
+        assert not page.exception and not page.error
     assert len(runs) == 1
 
 
-def test_a_choice_survives_while_its_control_is_hidden() -> None:
+def test_what_is_put_together_is_named_and_its_removed_mass_stated() -> None:
     page = opened()
-    page.pills(key="heads encoder").set_value([1]).run()
-    page.segmented_control(key="map").set_value("cross").run()
-    page.segmented_control(key="map").set_value("encoder").run()
-    assert page.pills(key="heads encoder").value == [1]
+    for key, value in (("special", "hidden"), ("over_heads", "mean"), ("over_layers", "max")):
+        choose(page, key, value)
+    header, arrays = received(page)
+    assert header["heads"] == ["mean of 8 heads"]
+    assert header["layers"] == ["max of 6 layers"]
+    assert not any(token["special"] for side in header["tokens"].values() for token in side)
+    said = next(caption.value for caption in page.caption if "Special tokens are hidden" in caption.value)
+    removed = arrays["removed"]
+    assert f"they took {removed.mean():.0%} of each head's attention" in said
+    assert "mean of 8 heads, then the max of 6 layers" in said
+
+
+def test_heatmaps_are_compared_and_the_heads_are_in_the_address() -> None:
+    page = opened(map="cross", view="heatmap", layer="2", heads="3")
+    choose(page, "compare", "difference")
+    page.selectbox(key="second cross each each head").set_value(4).run()
+    assert not page.exception and not page.error
+    figure = json.loads(page.get("plotly_chart")[0].proto.spec)
+    assert "layer 2, head 3 − layer 2, head 5" in figure["layout"]["title"]["text"]
+    assert address_of(page)["other"] == "2.5"
+    assert address_of(page)["heads"] == "3"
+
+
+@pytest.mark.parametrize("view", ["lines", "playback", "grid", "heatmap"])
+def test_an_address_opens_its_view_and_is_written_back_equal(view: str) -> None:
+    address = {
+        "model": MODELS["en-fr"].identity,
+        "text": "The cat sleeps.",
+        "target": "Le chat dort.",
+        "map": "decoder",
+        "tokens": "pieces",
+        "view": view,
+    }
+    if view == "playback":
+        address |= {"step": "8"}
+    else:
+        address |= {"layer": "2", "heads": "1.3", "pins": "2.3", "at": "1", "mass": "0.7"}
+    if view == "lines":
+        del address["view"]  # a fresh page shows them anyway
+    page = opened(**address)
+    assert not page.exception and not page.error and not page.warning
+    assert address_of(page) == address
+
+
+def test_pins_stay_on_their_words_when_words_become_pieces() -> None:
+    page = opened(text=TIRED, pins="3")  # "didn't"
+    choose(page, "tokens", "pieces")
+    header, _ = received(page)
+    pinned = [header["tokens"]["query"][i]["label"] for i in header["start"]["query"]]
+    assert "".join(pinned) == "didn't"
+    choose(page, "tokens", "words")
+    assert received(page)[0]["start"]["query"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ({"map": "sideways"}, "map=sideways"),
+        ({"layer": "99"}, "layer=99"),
+        ({"heads": "9.1"}, "heads=9"),
+        ({"pins": "77"}, "pins=77"),
+        ({"colour": "red"}, "colour"),
+        ({"model": "en-fr@00000000"}, "made with en-fr@00000000"),
+    ],
+)
+def test_what_an_address_asks_in_vain_is_said_and_the_rest_is_shown(address: dict[str, str], said: str) -> None:
+    page = opened(text=TIRED, **address)
+    assert not page.exception and not page.error
+    assert said in page.warning[0].value.replace("\\", "")
+    assert "saccade_lines" in figures(page)
+
+
+def test_a_text_of_an_address_is_as_harmless_as_a_typed_one() -> None:
+    page = opened(text="<script>alert(1)</script> I am here.", target="<b>Je</b> suis là.")
+    assert not page.exception and not page.error
+    assert "<script" not in translation(page) and "<b>" not in translation(page)
+
+
+def test_a_forced_translation_is_set_beside_the_model_s_own(runs: list[TraceRequest]) -> None:
+    page = opened()
+    page.text_input(key="own target").set_value("L'animal n'a pas traversé la rue parce qu'elle était trop fatiguée.")
+    page.button(key="FormSubmitter:target form-Force this translation").click().run()
+    assert not page.exception and not page.error
+    assert runs[-1].target is not None and "elle" in runs[-1].target
+    assert figures(page).count("VegaLiteChart") == 2  # yours and the model's own
+    assert any("is **yours**" in element.value for element in page.markdown)
+    assert "target" in page.query_params
+    next(button for button in page.button if button.label == "Back to the model's own").click().run()
+    assert "target" not in page.query_params
+    assert figures(page).count("VegaLiteChart") == 1
+
+
+def test_another_sentence_drops_pins_and_a_forced_translation() -> None:
+    page = opened(text=TIRED, target="Oui.", pins="8")
+    asked(page, "I am tired.")
+    assert not page.error
+    assert "target" not in page.query_params and "pins" not in page.query_params
+
+
+def test_a_text_too_long_for_an_address_keeps_the_rest_and_offers_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = opened(layer="2")
+    assert "text" in address_of(page)
+    monkeypatch.setattr(_permalink, "LONGEST_ADDRESS", 50)
+    page = asked(page, "I am tired.")
+    assert not page.exception and not page.error
+    rest = {"model": MODELS["en-fr"].identity, "layer": "2", "least": "0.05", "heads": "1.2.3.4.5.6.7.8"}
+    assert address_of(page) == rest
+    assert any("too long for a link" in info.value for info in page.info)
+
+
+def test_the_presenter_has_larger_type_and_fewer_controls() -> None:
+    plain, page = opened(), opened(presenter="1")
+    assert received(page)[0]["scale"] > received(plain)[0]["scale"]
+    assert received(page)[0]["controls"] == "heads"
+    assert len(list(page.button)) < len(list(plain.button))
+    assert page.toggle(key="presenter").value
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_every_preset_opens_and_shows_its_role(name: str) -> None:
+    page = opened()
+    page.button(key=f"preset {name}").click().run()
+    assert not page.exception and not page.error and not page.warning
+    assert page.text_input(key="text").value == PRESETS[name].text
+    expected = _permalink.encode(PRESETS[name].view(MODELS["en-fr"]))
+    assert expected.items() <= address_of(page).items()
+
+
+def test_the_pronouns_of_the_presets_are_the_pinned_words() -> None:
+    for name, word in (("tired", "it"), ("wide", "it"), ("its", "its")):
+        page = opened(**_permalink.encode(PRESETS[name].view(MODELS["en-fr"])))
+        header, _ = received(page)
+        assert [header["tokens"]["query"][i]["label"] for i in header["start"]["query"]] == [word]
 
 
 def test_a_second_session_is_answered_from_memory(runs: list[TraceRequest]) -> None:
     opened()
     opened()
     assert len(runs) == 1
-
-
-def test_a_preset_translates_its_sentence(runs: list[TraceRequest]) -> None:
-    page = opened()
-    page.button(key="preset it was too wide").click().run()
-    assert [request.text.split()[-1] for request in runs] == ["tired.", "wide."]
-    assert page.text_input(key="text").value.endswith("too wide.")
-
-
-def test_no_head_is_a_hint_and_no_error() -> None:
-    page = opened()
-    page.pills(key="heads encoder").set_value([]).run()
-    assert not page.exception and not page.error
-    assert "No head is selected" in page.info[0].value
 
 
 @pytest.mark.parametrize(
@@ -130,9 +289,9 @@ def test_bad_input_gets_a_sentence_that_says_what_to_do(text: str, said: str) ->
     page = asked(opened(), text)
     assert not page.exception
     assert said in message_of(page)
-    assert charts(page) == []  # no figure of the sentence before under this one's message
+    assert figures(page) == []  # no figure of the sentence before under this one's message
     page = asked(page, "I am tired.")
-    assert not page.error and charts(page)
+    assert not page.error and figures(page)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +312,7 @@ def test_odd_input_is_translated_without_a_stack_trace(text: str) -> None:
     assert not page.exception and not page.error
     body = translation(page)
     assert "<script" not in body and "<b>" not in body  # whatever the output is, it is text
-    page.segmented_control(key="unit").set_value("Pieces").run()
-    page.segmented_control(key="view").set_value("Heatmap").run()
+    choose(choose(page, "tokens", "pieces"), "view", "heatmap")
     assert not page.exception and not page.error
 
 

@@ -140,7 +140,7 @@ class SvgPainter {
     this.add("rect", { x, y, width, height, fill: colour, "fill-opacity": opacity });
   }
   image({ x, y, width, height, canvas }) {
-    this.add("image", { x, y, width, height, href: canvas.toDataURL("image/png"), style: "image-rendering:pixelated" });
+    this.add("image", { x, y, width, height, href: canvas.toDataURL("image/png"), preserveAspectRatio: "none", style: "image-rendering:pixelated" });
   }
   text({ x, y, text, colour, size, font, align = "left", weight = "normal", style = "normal" }) {
     const anchor = { left: "start", center: "middle", right: "end" }[align];

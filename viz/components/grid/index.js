@@ -278,7 +278,7 @@ class Grid {
       const [x, y] = [left + head * pitch + gap / 2, above + layer * down + gap / 2];
       painter.rect({ x: x - 1, y: y - 1, width: width + 2, height: height + 2, colour: theme.faint });
       const picture = this.picture(this.scratch, layer, head, width * sharp, height * sharp);
-      painter.image({ x, y, width, height, canvas: sharp === Infinity ? this.proportioned(picture) : picture });
+      painter.image({ x, y, width, height, canvas: picture });
       if (this.marked.size && !this.marked.has(this.names[layer][head])) {
         painter.rect({ x: x - 1, y: y - 1, width: width + 2, height: height + 2, colour: theme.background, opacity: DIMMED });
       }
@@ -312,17 +312,6 @@ class Grid {
     }
     context.putImageData(image, 0, 0);
     return canvas;
-  }
-
-  /** A canvas with the thumbnails' proportions: an SVG image keeps its own, and would leave a gap. */
-  proportioned(canvas) {
-    const { width, height } = this.size;
-    if (Math.abs((width * canvas.height) / canvas.width - height) < 1) return canvas;
-    const copy = make("canvas", { width: width * 3, height: height * 3 });
-    const context = copy.getContext("2d");
-    context.imageSmoothingEnabled = false;
-    context.drawImage(canvas, 0, 0, copy.width, copy.height);
-    return copy;
   }
 
   /** The pixel for each level of a head whose largest weight is `peak`, and the one for masked cells. */
@@ -387,14 +376,15 @@ class Grid {
 
   summary() {
     if (this.chosen) return `Open: ${this.name(this.chosen)}`;
-    const { layers, heads, cells, tokens } = this.header;
-    const pooled = String(cells) === String(tokens) ? "" : ` Each of ${cells.join(" × ")} cells is the maximum of its block of ${tokens.join(" × ")} tokens.`;
-    return `${count(layers.length, "layer")} × ${count(heads.length, "head")}. Point at one to see it larger, click to open it.${pooled}`;
+    const { layers, heads, cells, tokens, headings: [rows, columns] } = this.header;
+    const pooled = String(cells) === String(tokens) ? "" : ` Each of the ${cells.join(" × ")} cells is the maximum of several tokens.`;
+    const axes = `Rows: ${rows}; columns: ${columns}.${pooled}`;
+    return `${count(layers.length, "layer")} × ${count(heads.length, "head")}. Point at one to see it larger, click to open it. ${axes}`;
   }
 
   /** The head beside its thumbnail, larger: on the wider side, never over the thumbnail, never beyond the component. */
   enlarge(place) {
-    const { headings, layers, heads, patterns, headings: [rows, columns] } = this.header;
+    const { layers, heads, patterns } = this.header;
     const [layer, head] = place;
     const { width, height, pitch, down, gap, aspect } = this.size;
     const [root, sheet] = [this.root.getBoundingClientRect(), this.sheet.getBoundingClientRect()];

@@ -246,7 +246,7 @@ class Lines {
       type: "range", "aria-label": "Threshold",
       oninput: () => this.change(state.by === "mass" ? { mass: +this.slider.value / 100 } : { least: +this.slider.value / 100 }),
     });
-    this.reading = make("output", { class: "reading" });
+    this.reading = make("span", { class: "reading" });
     return make("span", { class: "field", hidden }, [make("span", { class: "name", text: "Lines" }), this.by, this.slider, this.reading]);
   }
 

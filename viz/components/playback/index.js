@@ -580,8 +580,8 @@ class Playback {
       const align = aligned[name] ?? "center";
       const x = at(columns[name], align);
       const resting = columns[name].classList.contains("rest");
-      (name === "c" ? header.output : header.source).forEach(({ label, special }, i) => {
-        const { classList } = cells[name][i];
+      cells[name].forEach(({ classList }, i) => {
+        const { label, special } = (name === "c" ? header.output : header.source)[i];
         if (classList.contains("coming")) return;
         const box = { x: left + offsetLeft, y: above + i * row + 1, width: offsetWidth, height: row - 2 };
         const now = classList.contains("now");
@@ -590,7 +590,7 @@ class Playback {
         if (now || classList.contains("pointed")) painter.rect({ ...box, colour: theme.accent, opacity: 0.22 });
         if (classList.contains("read")) frame(painter, box, 1.5, theme.accent);
         const y = above + (i + 0.5) * row;
-        painter.text({ x, y, text: label, colour: special || resting ? theme.muted : theme.text, size, font, align, style: special ? "italic" : "normal", weight: now ? "bold" : "normal" });
+        painter.text({ x, y, text: label, colour: special || resting ? theme.muted : theme.text, size, font, align, style: special ? "italic" : "normal" });
         if (name === "c" && i) painter.text({ x: box.x + box.width - 4, y, text: this.chances[i - 1], colour: theme.muted, size: size * 0.8, font, align: "right" });
       });
     }
