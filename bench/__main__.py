@@ -81,6 +81,22 @@ def imports(as_data: JsonOption = False, rounds: RoundsOption = None) -> None:
 
 
 @app.command()
+def lines(as_data: JsonOption = False, rounds: RoundsOption = None) -> None:
+    """The line diagram in a browser, beside BertViz's head view."""
+    from bench.components import lines
+
+    _show([lambda: lines(rounds or 5)], as_data)
+
+
+@app.command()
+def grid(as_data: JsonOption = False, rounds: RoundsOption = None) -> None:
+    """The thumbnails of all heads in a browser, beside BertViz's model view."""
+    from bench.components import grid
+
+    _show([lambda: grid(rounds or 5)], as_data)
+
+
+@app.command()
 def load(
     as_data: JsonOption = False,
     clients: Annotated[int, typer.Option(help="Visitors at once.", min=1)] = 40,
@@ -95,14 +111,15 @@ def load(
 
 @app.command("all")
 def everything(as_data: JsonOption = False) -> None:
-    """Each of them, browser included: about eight minutes."""
+    """Each of them, browser included: about a quarter of an hour."""
     from bench.capture import capture
+    from bench.components import grid, lines
     from bench.imports import imports
     from bench.latency import latency
     from bench.load import load
     from bench.paint import paint
 
-    _show([imports, capture, latency, paint, load], as_data)
+    _show([imports, capture, latency, paint, lines, grid, load], as_data)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """BertViz, the peer of the diagrams: its HTML for our weights, painted with no network.
 
 Its HTML asks a content network for require.js 2.3.6, jQuery 2.0.0 and d3 5.7.0. The last two come from packages that
-carry them: d3 5.7.0 itself from mpld3, jQuery 3.7 from xstatic-jquery (the views use nothing that differs). No package
-that installs today carries require.js, hence `REQUIRE`, which does what the views ask of it: load both, then call.
+carry them: d3 5.7.0 itself from mpld3, jQuery 3.7 from xstatic-jquery (the views use nothing that differs). The small
+package of require.js no longer builds, hence `REQUIRE`, which does what the views ask of it: load both, then call.
 """
 
 from __future__ import annotations

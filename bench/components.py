@@ -47,7 +47,7 @@ class Case:
 
 
 def lines(rounds: int = 5) -> Report:
-    """Run it: about four minutes.
+    """Run it: about five minutes.
 
     Raises:
         NoBrowser: there is no Chromium.
@@ -61,10 +61,10 @@ def lines(rounds: int = 5) -> Report:
 
     default = LinesView().least
     ours = {OURS: lambda made: build(default, made), EVERY_LINE: lambda made: build(0.0, made)}
-    cases = _measure("lines", ours, "head view", (EN_FR, BERT, LONG), (EN_FR, BERT, LONG), rounds)
-    goals = _goals(cases)
+    cases = measure("lines", ours, "head view", (EN_FR, BERT, LONG), (EN_FR, BERT, LONG), rounds)
+    goals = goals_of(cases)
     goals += [
-        Goal(f"pointing, {case.what}, {LONG}, p50 in ms", percentile(case.drawn.pointed, 0.5), POINTED)
+        Goal(f"{case.what}, {LONG}: pointing, ms, p50", percentile(case.drawn.pointed, 0.5), POINTED)
         for case in cases
         if case.shape == LONG and case.what != PEER
     ]
@@ -72,7 +72,7 @@ def lines(rounds: int = 5) -> Report:
 
 
 def grid(rounds: int = 5) -> Report:
-    """Run it: about four minutes.
+    """Run it: about two and a half minutes.
 
     Raises:
         NoBrowser: there is no Chromium.
@@ -84,13 +84,13 @@ def grid(rounds: int = 5) -> Report:
         named = patterns(Shape(made.layers, made.heads, len(made.query_tokens)))
         return lambda: grid_data(made, named, chosen=None)
 
-    cases = _measure("grid", {OURS: build}, "model view", (EN_FR, BERT, MANY), (EN_FR, BERT), rounds)
+    cases = measure("grid", {OURS: build}, "model view", (EN_FR, BERT, MANY), (EN_FR, BERT), rounds)
     return report(
-        "All heads", cases, _goals(cases), rounds, target="thumbnail (BertViz: a click, pointing shows nothing)"
+        "All heads", cases, goals_of(cases), rounds, target="thumbnail (BertViz: a click, pointing shows nothing)"
     )
 
 
-def _measure(
+def measure(
     diagram: str,
     ours: Mapping[str, Callable[[AttentionMap], Callable[[], bytes]]],
     view: bertviz.View,
@@ -125,24 +125,19 @@ def _name(what: str, shape: Shape) -> str:
     return f"{what}, {shape}"
 
 
-def _goals(cases: Sequence[Case]) -> list[Goal]:
-    """For each of ours with BERT's shape; and for all of ours that nothing came from elsewhere."""
-    own = [case for case in cases if case.what != PEER]
+def goals_of(cases: Sequence[Case]) -> list[Goal]:
+    """For ours as the page opens, with BERT's shape; and for all of ours that nothing came from elsewhere."""
     goals = []
-    for case in own:
-        if case.shape == BERT:
+    for case in cases:
+        if case.what == OURS and case.shape == BERT:
             goals += [
-                Goal(f"{case.what}, {BERT}, MB sent", case.drawn.sent / 1e6, SENT),
-                Goal(f"{case.what}, {BERT}, ms to build", Spread.of(case.build).median, BUILD),
-                Goal(
-                    f"{case.what}, {BERT}, ms from the click to the paint", percentile(case.drawn.shown, 0.5), PAINTED
-                ),
-                Goal(f"{case.what}, {BERT}, elements", case.drawn.nodes, NODES),
+                Goal(f"{BERT}: MB sent", case.drawn.sent / 1e6, SENT),
+                Goal(f"{BERT}: CPU ms to build", Spread.of(case.build).median, BUILD),
+                Goal(f"{BERT}: ms from the click to the paint, median", percentile(case.drawn.shown, 0.5), PAINTED),
+                Goal(f"{BERT}: elements", case.drawn.nodes, NODES),
             ]
-    return [
-        *goals,
-        Goal("requests to other machines", len({url for case in own for url in case.drawn.outside}), OUTSIDE),
-    ]
+    elsewhere = {url for case in cases if case.what != PEER for url in case.drawn.outside}
+    return [*goals, Goal("requests to other machines", len(elsewhere), OUTSIDE)]
 
 
 def report(name: str, cases: Sequence[Case], goals: Sequence[Goal], rounds: int, target: str) -> Report:

@@ -1,5 +1,5 @@
 // What the benchmark of diagrams puts into a page before the page's own scripts: when a diagram is painted, when
-// pointing at it has shown, and how many elements there are. KIND is replaced by the name of a diagram below.
+// pointing at it has shown, and how many elements there are. Python puts the diagram's name and shape in.
 
 (() => {
   const frames = (n, then) => (n ? requestAnimationFrame(() => frames(n - 1, then)) : then());
@@ -18,8 +18,8 @@
     if (root === document) root = shadows().find((shadow) => shadow.querySelector(selector)) ?? document;
     return root.querySelector(selector);
   };
-  // target: what holds the points; ready: there, checked on every frame; inked: not blank, checked afterwards; points: middles of what can be pointed
-  // at; shows: whether the display has changed to the i-th of them.
+  // ready: there, checked on every frame; inked: not blank, checked afterwards; target: what holds the points; points:
+  // middles of what can be pointed at; shows: whether the display has changed to the i-th of them; path: their order.
   const kinds = {
     lines: {
       target: ".token",
@@ -113,7 +113,8 @@
       return all.reduce((sum, e) => sum + (e.shadowRoot ? bench.nodes(e.shadowRoot) : 0), all.length);
     },
   });
-  addEventListener("error", (event) => (bench.error ??= event.message || "a script did not load"), true);
+  const harmless = /^ResizeObserver loop/; // a size that changed once more within a frame
+  addEventListener("error", ({ message }) => harmless.test(message) || (bench.error ??= message || "a script did not load"), true);
   addEventListener("unhandledrejection", (event) => (bench.error ??= String(event.reason)));
   bench.watch(0);
 })();

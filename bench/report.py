@@ -72,7 +72,7 @@ def machine() -> dict[str, Cell]:
         "cores": os.cpu_count() or 1,
         "python": platform.python_version(),
     }
-    for package in ("torch", "transformers", "streamlit"):
+    for package in ("torch", "transformers", "streamlit", "bertviz"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -9,6 +9,7 @@ import argparse
 import itertools
 import sys
 from pathlib import Path
+from urllib.parse import urlencode
 
 from playwright.sync_api import Browser, Page
 
@@ -16,48 +17,49 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.browser import chromium, running_app
 
 IMAGES = Path(__file__).parent / "images"
-SHOWN = (("lines", 1280, "light"), ("lines", 1280, "dark"), ("heatmap", 1280, "light"))
-VIEWS = ("lines", "heatmap", "cross", "mask", "pieces", "long", "error")
+SHOWN = (("lines", 1280, "light"), ("grid", 1280, "dark"), ("playback", 1280, "light"), ("difference", 1280, "light"))
+TIRED = "The animal didn't cross the street because it was too tired."
 LONG = (
     "When the old man opened the small wooden box that his sister had given him many years ago, he found a letter in "
     "it, and because it was in a language he had never learned, he asked the young woman next door to read it to him."
 )
 
 
-def ask(page: Page, text: str) -> None:
-    """Type a sentence and press Enter."""
-    box = page.get_by_label("English")
-    box.fill(text)
-    box.press("Enter")
+def translate(text: str = TIRED, **view: str) -> str:
+    """The address of a view of the Translate page."""
+    return f"/translate?{urlencode({'text': text, **view})}"
 
 
-def choose(page: Page, key: str, name: str) -> None:
-    """Click one option of a segmented control."""
-    page.locator(f".st-key-{key}").get_by_role("radio", name=name).click()
-
-
-def open_view(page: Page, view: str) -> None:
-    """Bring the freshly opened page into a view."""
-    if view == "heatmap":
-        choose(page, "view", "Heatmap")
-    elif view == "cross":
-        choose(page, "map", "Output → source")
-    elif view == "mask":
-        choose(page, "map", "Output → output")
-        choose(page, "view", "Heatmap")
-    elif view == "pieces":
-        choose(page, "unit", "Pieces")
-    elif view == "long":
-        ask(page, LONG)
-    elif view == "error":
-        ask(page, "word " * 300)
+VIEWS = {
+    "home": "/",
+    "lines": translate(layer="2", pins="8"),
+    "all-lines": translate(layer="3"),
+    "cross": translate(map="cross", layer="3", heads="7"),
+    "pieces": translate(tokens="pieces", layer="2", special="hidden"),
+    "mean": translate(over_heads="mean", over_layers="max"),
+    "playback": translate(view="playback", step="15"),
+    "encoding": translate(view="playback", step="3"),
+    "grid": translate(view="grid"),
+    "heatmap": translate(view="heatmap", map="cross", layer="3", heads="7"),
+    "pair": translate(view="heatmap", compare="pair", layer="2", heads="3", other="2.4"),
+    "difference": translate(view="heatmap", compare="difference", map="cross", layer="3", heads="1", other="3.7"),
+    "mask": translate(view="heatmap", map="decoder", tokens="pieces"),
+    "forced": translate(target="L'animal n'a pas traversé la rue parce qu'elle était trop fatiguée.", map="cross"),
+    "presenter": translate(presenter="1", layer="2", heads="3", pins="8"),
+    "presenter-grid": translate(presenter="1", view="grid"),
+    "presenter-heatmap": translate(presenter="1", view="heatmap", layer="2", heads="3"),
+    "presenter-playback": translate(presenter="1", view="playback", step="15"),
+    "long": translate(LONG),
+    "problem": translate("word " * 140, colour="red"),
+    "models": "/models",
+}
 
 
 def settle(page: Page) -> None:
     """Wait until Streamlit stands still and its charts are painted."""
     page.wait_for_timeout(500)
-    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
-    page.wait_for_timeout(1200)
+    page.wait_for_function("document.querySelector('.stApp').dataset.testScriptState !== 'running'", timeout=60_000)
+    page.wait_for_timeout(1500)
 
 
 def take(browser: Browser, address: str, view: str, width: int, scheme: str, folder: Path) -> Path:
@@ -66,9 +68,8 @@ def take(browser: Browser, address: str, view: str, width: int, scheme: str, fol
         viewport={"width": width, "height": 900}, color_scheme="dark" if scheme == "dark" else "light"
     )
     page = context.new_page()
-    page.goto(address)
-    page.locator(".st-key-lines svg, .st-key-lines canvas").first.wait_for(timeout=60_000)
-    open_view(page, view)
+    page.goto(f"{address}{VIEWS[view]}")
+    page.locator("h1").first.wait_for(timeout=60_000)
     settle(page)
     # the page scrolls inside Streamlit's own frame: a taller window shows all of it
     height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
@@ -85,9 +86,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=IMAGES)
     parser.add_argument("--all", action="store_true", help="every view at 390, 1280 and 1920 px, light and dark")
+    parser.add_argument("--only", choices=VIEWS, nargs="+", default=list(VIEWS), help="with --all: these views alone")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    wanted = itertools.product(VIEWS, (390, 1280, 1920), ("light", "dark")) if options.all else SHOWN
+    wanted = itertools.product(options.only, (390, 1280, 1920), ("light", "dark")) if options.all else SHOWN
     with running_app() as address, chromium() as browser:
         for view, width, scheme in wanted:
             print(take(browser, address, view, width, scheme, options.folder))

@@ -80,8 +80,8 @@ MODELS: dict[str, ModelCard] = {
         limits=(
             "Everyday sentences are its home; long, technical or literary text is translated poorly.",
             "It translates one text at a time and knows nothing of what was said before it.",
-            "Rare words and names are often wrong, and so are common words with an unusual capital (“the Law”); numbers should "
-            "be checked.",
+            "Rare words and names are often wrong, and so are common words with an unusual capital (“the Law”); "
+            "numbers should be checked.",
             "It was trained on pairs of at most 64 tokens a side; longer input is taken up to the limit and "
             "gets worse.",
             "Pronouns were practised on made-up sentences; with adjectives that those never used they are right about "
@@ -99,8 +99,9 @@ MODELS: dict[str, ModelCard] = {
             "pronoun's noun in its place, and a linear layer that is not shipped tells the noun from the "
             "encoder's output "
             "at the pronoun.",
-            "Both runs shared their cores with light jobs: a free machine takes more steps in the same time. The second goes on "
-            "from the first at half its learning rate, with more of Europarl and its text normalised as typed text is.",
+            "Both runs shared their cores with light jobs: a free machine takes more steps in the same time.",
+            "The second run goes on from the first at half its learning rate, with more of Europarl and its text "
+            "normalised as typed text is.",
             "In the grammar, animal and street never meet, animal is never tired and street never wide.",
         ),
     ),

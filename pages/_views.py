@@ -78,6 +78,8 @@ def explore(trace: Trace, theme: viz.Theme, below: Callable[[View], None] = lamb
 
 @st.fragment
 def _fragment(trace: Trace, theme: viz.Theme, below: Callable[[View], None]) -> None:
+    if st.session_state.get("arrived"):  # a request file was opened: the whole page has to change
+        st.rerun()
     with _shared.errors_as_sentences():
         _controls(trace, st.session_state.get("presenter", False))
         view = chosen()
@@ -118,11 +120,12 @@ def _lines(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: floa
     key = look_key(view)
 
     def changed() -> None:
-        sent = st.session_state["lines"].view
+        sent = st.session_state["diagram"].view
         if sent and key in st.session_state["looks"]:
             st.session_state["looks"][key] = LinesView.of(sent)
 
-    lines(data, key="lines", on_change=changed)
+    with st.container(key="lines"):  # a place that style sheets and tests can name
+        lines(data, key="diagram", on_change=changed)
     return Figure("lines", data, look.layer, look.heads)
 
 
@@ -134,14 +137,15 @@ def _grid(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: float
     key = look_key(view)
 
     def picked() -> None:
-        head = st.session_state["grid"].picked
+        head = st.session_state["thumbnails"].picked
         if head:
             layer, number = int(head["layer"]), int(head["head"])
             st.session_state["looks"][key] = replace(look, layer=layer, heads=(number,))
             st.session_state["view"] = "lines"
             touch()
 
-    grid(data, key="grid", on_change=picked)
+    with st.container(key="grid"):
+        grid(data, key="thumbnails", on_change=picked)
     return Figure("grid", data, look.layer, tuple(range(shown.attention.heads)))
 
 
@@ -157,11 +161,12 @@ def _playback(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: f
     )
 
     def changed() -> None:
-        sent = st.session_state["player"].view
+        sent = st.session_state["playing"].view
         if sent:
             st.session_state["playback"] = PlaybackView.of(sent)
 
-    playback(data, key="player", on_change=changed)
+    with st.container(key="player"):
+        playback(data, key="playing", on_change=changed)
     return Figure("playback", data, 0, tuple(range(trace.maps[view.map].heads)))
 
 

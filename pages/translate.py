@@ -78,9 +78,8 @@ def ask_for_text(card: ModelCard) -> str:
     return asked
 
 
-def tools(trace: Trace, own: Trace) -> None:
+def tools(card: ModelCard, own: Trace) -> None:
     """What stands above the translation: presets, the reader's own translation, the presenter switch, the keys."""
-    card = _shared.pick_model("translate")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if not st.session_state.get("presenter"):
             with st.popover("Examples", icon=":material/lightbulb:"):
@@ -140,7 +139,7 @@ def open_preset(card: ModelCard, name: str) -> None:
     state["target"], state["own target"] = view.target, ""
 
 
-def show_translation(trace: Trace, own: Trace) -> None:
+def show_translation(card: ModelCard, trace: Trace, own: Trace) -> None:
     """The output as text, and what to see in a preset."""
     forced, presenter = trace is not own, st.session_state.get("presenter", False)
     _shared.plain_text(trace.translation, size="2.4rem" if presenter else "1.7rem", lang="fr")
@@ -149,7 +148,7 @@ def show_translation(trace: Trace, own: Trace) -> None:
             f"This translation is **yours**, forced on the model: log-probability {_total(trace):.1f}. Its own has "
             f"{_total(own):.1f}: {_shared.literal(own.translation)}"
         )
-    if hint := _hint(trace, forced=forced):
+    if hint := None if forced else _hint(card, trace):
         st.markdown(hint)
     if not trace.request.text.endswith(SENTENCE_ENDS):
         st.info("The model was trained on whole sentences: try ending yours with a full stop.")
@@ -157,12 +156,12 @@ def show_translation(trace: Trace, own: Trace) -> None:
         st.info(_shared.literal(note))
 
 
-def _hint(trace: Trace, *, forced: bool) -> str | None:
+def _hint(card: ModelCard, trace: Trace) -> str | None:
     """What to see, where a preset is shown that is about the chosen map and figure."""
-    for preset in () if forced else PRESETS.values():
+    for preset in PRESETS.values():
         same = (preset.chosen.map, preset.chosen.view) == (st.session_state["map"], st.session_state["view"])
         if same and preset.text == trace.request.text:
-            return preset.explanation(_shared.pick_model("translate"))
+            return preset.explanation(card)
     return None
 
 
@@ -216,8 +215,8 @@ def page() -> None:
         target = st.session_state["target"]
         trace = own if target is None else _shared.trace(card, text, target)
         theme = _shared.theme()
-        tools(trace, own)
-        show_translation(trace, own)
+        tools(card, own)
+        show_translation(card, trace, own)
         if not presenter:
             st.caption(summary(trace))
         _views.explore(trace, theme, lambda view: None if presenter else show_strips(trace, own, view, theme))

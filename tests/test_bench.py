@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 import torch
 
+from bench import bertviz, components
 from bench.clock import Spread, interleave, percentile, ratio
+from bench.diagrams import Drawn, probe
+from bench.maps import BERT, EVERY, LONG, Shape, attention, patterns, weights, words
 from bench.marian import copy_encoder, like_marian, marian
-from bench.report import Goal, table
+from bench.report import Goal, as_json, table
 from bench.sentences import SENTENCES
 from engine.models.transformer import Transformer, TransformerConfig
 
@@ -69,3 +75,88 @@ def test_the_peer_has_our_weights(attention):
     assert difference() > 0.1
     copy_encoder(ours, theirs)
     assert difference() < 1e-5  # float32, numbers around 1, two layers
+
+
+SMALL = Shape(layers=2, heads=5, tokens=7)
+
+
+def test_made_up_maps_are_attention_and_the_same_each_time():
+    made = weights(SMALL)
+    assert made.dtype == np.float32 and made.shape == (2, 5, 7, 7)
+    np.testing.assert_allclose(made.sum(-1), 1, atol=1e-6)  # float32, sums of 7
+    assert (made == weights(SMALL)).all()
+    previous = made[:, :, np.arange(1, 7), np.arange(6)].mean((0, 2))  # of each head
+    assert [head for head in range(5) if previous[head] > 0.8] == [0, EVERY]
+    assert [bool(text) for text in patterns(SMALL)[1]] == [True, False, False, False, True]
+
+
+def test_made_up_tokens_lie_in_their_text():
+    tokens = words(300)  # more than there are words
+    assert tokens.labels[0] == tokens.labels[240]
+    assert all(tokens.text[start:end] == label for (start, end), label in zip(tokens.spans, tokens.labels, strict=True))
+    assert len(attention(SMALL).query_tokens) == 7
+
+
+@pytest.mark.parametrize("kind", ["lines", "grid", "head view", "model view"])
+def test_the_probe_watches_the_diagram_it_is_told_to(kind):
+    text = probe(kind, SMALL)
+    assert f'kinds["{kind}"]' in text and "SHAPE = [2, 5]" in text
+    assert f'"{kind}": {{' in text or f" {kind}: {{" in text
+
+
+def test_without_the_peer_there_are_no_rows_of_it(monkeypatch, capsys):
+    seen: list[str] = []
+
+    def draw(diagram, cases):
+        seen.append(diagram)
+        return {name: Drawn(sent=len(data), nodes=1) for name, (_, data) in cases.items()}
+
+    monkeypatch.setattr(bertviz, "missing", lambda: "bertviz not installed")
+    monkeypatch.setattr(components, "draw_ours", draw)
+    cases = components.measure("lines", {"ours": lambda made: made.weights.tobytes}, "head view", [SMALL], [SMALL], 2)
+    assert [(case.what, case.shape, case.drawn.sent) for case in cases] == [("ours", SMALL, weights(SMALL).nbytes)]
+    assert seen == ["lines"] and len(cases[0].build) == 2
+    assert "bertviz not installed" in capsys.readouterr().err
+
+
+def test_a_missing_peer_is_named_with_the_command_that_installs_it(monkeypatch):
+    def version(package):
+        if package in ("bertviz", "mpld3"):
+            raise bertviz.PackageNotFoundError(package)
+
+    monkeypatch.setattr(bertviz, "version", version)
+    assert bertviz.missing() == "bertviz, mpld3 not installed; to compare with BertViz, install the peers: make bench"
+
+
+def test_a_row_says_what_did_not_come_about():
+    slow = components.Case(components.PEER, BERT, [1.0, 2.0, 3.0], Drawn(sent=107_000_000, problem="not within 180 s"))
+    row = components.row(slow)
+    assert (row["layers × heads"], row["MB sent"], row["build, CPU ms"]) == ("12 × 12", "107.00", "2.0 (1.5-2.5)")
+    assert row["painted from the navigation, ms"] == row["elements"] == "not within 180 s"
+    drawn = Drawn(opened=[30.0], shown=[3.0, 1.0, 2.0], pointed=[10.0, 20.0, 60.0], nodes=1234)
+    row = components.row(components.Case(components.OURS, LONG, [1.0, 1.0], drawn))
+    assert row["painted from the navigation, ms"] == "30"
+    assert row["from a click, ms"] == "2 (1-3)"
+    assert row["pointing, p50 / max ms"] == "20 / 60"
+    assert row["elements"] == "1,234"
+
+
+def test_goals_are_for_our_own_diagrams_and_any_request_elsewhere_misses_one():
+    drawn = Drawn(sent=6_000_000, shown=[900.0, 950.0], nodes=5000, outside={"https://example.org/x.js"})
+    cases = [components.Case(what, BERT, [1.0, 1.0], drawn) for what in (components.OURS, components.PEER)]
+    goals = components.goals_of(cases)
+    assert [(goal.figure, goal.met) for goal in goals] == [(6, False), (1, True), (925, True), (5000, True), (1, False)]
+    found = json.loads(as_json([components.report("Lines", cases, goals, 5, "token")]))["reports"][0]
+    assert found["met"] == [False, True, True, True, False]
+    assert found["figures"][f"BertViz, {BERT}"]["outside"] == ["https://example.org/x.js"]
+
+
+@pytest.mark.parametrize("view", ["head view", "model view"])
+def test_the_diagrams_peer_has_our_weights(view):
+    if lacking := bertviz.missing():
+        pytest.skip(lacking)
+    made = attention(SMALL)
+    html = bertviz.builder(view, made)()
+    assert json.dumps(made.weights.tolist()) in html
+    for name in bertviz.libraries():
+        assert f"{name}.min" in html

@@ -57,6 +57,6 @@ def page(browser: Browser, app_address: str, requested: list[str]) -> Iterator[P
     tab = context.new_page()
     tab.on("request", lambda request: requested.append(request.url))
     tab.goto(f"{app_address}/translate")
-    tab.locator(".st-key-lines canvas.under").wait_for(timeout=60_000)
+    tab.locator(".st-key-lines canvas.under").wait_for(timeout=30_000)
     yield tab
     context.close()

@@ -58,11 +58,11 @@ def said(page: Page) -> str:
     return page.get_by_role("status").text_content() or ""
 
 
-def token(page: Page, side: str, index: int):  # noqa: ANN201
+def token(page: Page, side: str, index: int):
     return page.locator(f".column.{side} .token").nth(index)
 
 
-def head(page: Page, index: int):  # noqa: ANN201
+def head(page: Page, index: int):
     return page.get_by_role("button", name=f"head {index + 1}")
 
 

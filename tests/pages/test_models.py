@@ -91,8 +91,10 @@ def test_size_parameters_and_bleu_are_measured_ones() -> None:
     }
 
 
-def test_the_command_can_be_copied() -> None:
-    assert [code.value for code in opened().code] == [read_json(CARD.folder / cards.TRAINING)["command"]]
+def test_the_commands_of_all_runs_can_be_copied() -> None:
+    record = read_json(CARD.folder / cards.TRAINING)
+    commands = [run["command"] for run in (*record["before"], record)]
+    assert [code.value for code in opened().code] == ["\n".join(commands)]
 
 
 def test_the_curve_is_that_of_the_run() -> None:

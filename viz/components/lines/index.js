@@ -445,7 +445,7 @@ class Lines {
       const rule = state.by === "mass" ? `that carry ${percent(state.mass)} of each row` : `with weight ≥ ${state.least.toFixed(2)}`;
       return `${drawn} ${rule}: ${percent(total ? mass / total : 0)} of the attention${hidden}`;
     }
-    const names = (side) => [...picked[side]].map((i) => isolated(header.tokens[side][i].title)).join(" + ");
+    const names = (side) => [...picked[side]].sort((a, b) => a - b).map((i) => isolated(header.tokens[side][i].title)).join(" + ");
     if (picked.query && picked.key) {
       const pair = heads.map((head) => {
         let sum = 0;
@@ -492,7 +492,7 @@ class Lines {
     if (this.stale || name !== this.drawnName) this.paint(new CanvasPainter(sized(this.under, width, height)), this.all, view);
     this.stale = false;
     this.drawnName = name;
-    this.under.style.visibility = this.shown ? "hidden" : "visible";
+    this.under.style.opacity = this.shown ? 0 : 1;
     const context = sized(this.over, width, height);
     if (this.shown) this.paint(new CanvasPainter(context), this.shown, view);
   }
