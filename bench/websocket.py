@@ -140,6 +140,8 @@ class Page:
         kind = message.WhichOneof("type")
         if kind == "new_session":
             self._begin(message)
+        elif kind == "navigation":  # several pages: the one that was asked for, where a new session says the first
+            self._script = message.navigation.page_script_hash
         elif kind == "ref_hash" or (kind == "delta" and message.delta.WhichOneof("type") == "new_element"):
             self._elements[tuple(message.metadata.delta_path)] = self._element(message)
         elif kind == "page_not_found":

@@ -186,7 +186,8 @@ def _strip(trace: Trace, theme: viz.Theme, title: str, key: str, *, words: bool)
     if words:
         (tokens, logprobs), alternatives = merge_logprobs(logprobs, tokens), ()
     strip = viz.token_strip(tokens.labels, logprobs, tokens.special, theme, title=title, alternatives=alternatives)
-    _shared.draw_chart(strip, key, title)
+    with st.container(key=key):
+        st.html(strip)
 
 
 def summary(trace: Trace) -> str:

@@ -238,7 +238,7 @@ def test_nothing_is_wider_than_the_screen(browser: Browser, app_address: str, wi
     over = tab.evaluate(
         """() => [...document.querySelectorAll('.stMainBlockContainer *')]
             .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
-            .filter(e => !e.closest('.st-key-strip, .st-key-heatmap, [data-testid=stButtonGroup]'))
+            .filter(e => !e.closest('.st-key-heatmap, [data-testid=stButtonGroup]'))
             .map(e => e.className)"""
     )
     assert over == []

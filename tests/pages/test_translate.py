@@ -97,7 +97,7 @@ def test_the_first_view_shows_a_translated_sentence_and_its_lines(runs: list[Tra
     assert {request.text for request in runs} == {TIRED}
     assert 'lang="fr"' in translation(page)
     assert any("11 words in" in caption.value and "ms on" in caption.value for caption in page.caption)
-    assert figures(page) == ["saccade_lines", "VegaLiteChart"]
+    assert figures(page) == ["saccade_lines"]
 
 
 def test_the_lines_receive_the_trace_itself() -> None:
@@ -216,12 +216,12 @@ def test_a_forced_translation_is_set_beside_the_model_s_own(runs: list[TraceRequ
     page.button(key="FormSubmitter:target form-Force this translation").click().run()
     assert not page.exception and not page.error
     assert runs[-1].target is not None and "elle" in runs[-1].target
-    assert figures(page).count("VegaLiteChart") == 2  # yours and the model's own
+    assert translation(page).count("probability of each word") == 2  # yours and the model's own
     assert any("is **yours**" in element.value for element in page.markdown)
     assert "target" in page.query_params
     next(button for button in page.button if button.label == "Back to the model's own").click().run()
     assert "target" not in page.query_params
-    assert figures(page).count("VegaLiteChart") == 1
+    assert translation(page).count("robability of each") == 1
 
 
 def test_another_sentence_drops_pins_and_a_forced_translation() -> None:
