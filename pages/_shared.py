@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import html
 import json
 import logging
 import os
 import re
+import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +29,11 @@ from engine.runner import Runner, limit_threads, load
 from engine.types import Trace, TraceRequest
 from engine.weights import WEIGHTS
 
+SWITCH = 2e-4  # seconds
 TRACES = 32  # kept in memory: at 128 tokens one trace of en-fr is 7 MB
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]()#+!|<>$~:^-]")
 log = logging.getLogger("saccade")
+_computing = threading.Lock()
 
 
 def device() -> str:
@@ -38,8 +43,22 @@ def device() -> str:
 
 @st.cache_resource(show_spinner="Loading the model…")
 def _runner(identity: str, name: str, where: str) -> Runner:
+    model = load(name, where)
+    _tune_process()
+    return model
+
+
+def _tune_process() -> None:
+    """Settings for many sessions in one process; what each is worth stands in docs/benchmarks.md.
+
+    Streamlit collects all garbage after every run, with every thread waiting: what is loaded by now (torch, the model)
+    is frozen, so that it is not searched each time. A forward gives the interpreter's lock away at every operation and
+    waits for its turn, so turns are made short.
+    """
     limit_threads(1)
-    return load(name, where)
+    sys.setswitchinterval(SWITCH)
+    gc.collect()
+    gc.freeze()
 
 
 def runner(card: ModelCard) -> Runner:
@@ -49,7 +68,9 @@ def runner(card: ModelCard) -> Runner:
 
 @st.cache_resource(max_entries=TRACES, show_spinner=False)
 def _trace(request: TraceRequest, name: str, where: str) -> Trace:
-    return _runner(MODELS[name].identity, name, where).run(request)
+    model = _runner(MODELS[name].identity, name, where)
+    with _computing:
+        return model.run(request)
 
 
 def trace(card: ModelCard, text: str, target: str | None = None) -> Trace:
