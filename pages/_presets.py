@@ -78,7 +78,7 @@ IT, ITS = 7, 8  # which word the pronoun is, from 0; a comma is a word
 PRESETS: dict[str, Preset] = {
     "tired": Preset(
         "“it” was too tired",
-        "Here “it” is the animal, so French wants **il**. The pinned “it” shows where the head looks.",
+        "Here “it” is the animal, so French wants **il**. Point at “it” to see where this head looks.",
         f"{_ANIMAL}tired.",
         View(map="encoder", pins=(IT,)),
         _pronoun,

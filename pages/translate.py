@@ -16,7 +16,8 @@ from pages._permalink import View
 from pages._presets import PRESETS
 
 SENTENCE_ENDS = (".", "?", "!", '"', ")")
-LARGE = "html { font-size: 125%; }"  # in the presenter mode; Streamlit measures in rem
+# In the presenter mode; Streamlit measures in rem, and a heatmap's larger numbers need room.
+LARGE = "html { font-size: 125%; } .st-key-heatmap > * { min-width: 50rem !important; }"
 SHORTCUTS = """
 | keys | what they do |
 |---|---|
@@ -145,8 +146,8 @@ def show_translation(card: ModelCard, trace: Trace, own: Trace) -> None:
     _shared.plain_text(trace.translation, size="2.4rem" if presenter else "1.7rem", lang="fr")
     if forced:
         st.markdown(
-            f"This translation is **yours**, forced on the model: log-probability {_total(trace):.1f}. Its own has "
-            f"{_total(own):.1f}: {_shared.literal(own.translation)}"
+            f"This translation is **yours**, forced on the model: log-probability {_total(trace)}. Its own has "
+            f"{_total(own)}: {_shared.literal(own.translation)}"
         )
     if hint := None if forced else _hint(card, trace):
         st.markdown(hint)
@@ -165,9 +166,9 @@ def _hint(card: ModelCard, trace: Trace) -> str | None:
     return None
 
 
-def _total(trace: Trace) -> float:
+def _total(trace: Trace) -> str:
     """Log-probability of the whole output, in nats."""
-    return float(np.sum(trace.token_logprobs, dtype=np.float64))
+    return f"{np.sum(trace.token_logprobs, dtype=np.float64):.1f}".replace("-", "−")
 
 
 def show_strips(trace: Trace, own: Trace, view: View, theme: viz.Theme) -> None:
