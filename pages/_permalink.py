@@ -87,9 +87,10 @@ def _choice(options: Any) -> Callable[[str], str]:
 
 
 def _number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:7]) <= LARGEST:
+    digits = text.lstrip("0")
+    if not text.isascii() or not text.isdigit() or not 1 <= len(digits) <= len(str(LARGEST)) or int(digits) > LARGEST:
         raise _Invalid("give whole numbers from 1")
-    return int(text) - 1
+    return int(digits) - 1
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -168,7 +169,8 @@ def _written(name: str, value: Any) -> str:
 def decode(parameters: Mapping[str, str]) -> tuple[View, list[str]]:
     """The view of an address, and one sentence for each parameter that could not be used; the rest still counts."""
     values, problems = {}, []
-    for name, text in parameters.items():
+    for name, given in parameters.items():
+        text = given.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be shown
         if name not in READERS:
             problems.append(f"“{name}” in the address means nothing here; it was left out.")
             continue
@@ -204,8 +206,8 @@ def from_file(content: bytes) -> tuple[View, list[str]]:
         values = json.loads(content.decode("utf-8"))
         if values.pop("saccade") != 1:
             raise ValueError("another version")
-        parameters = {str(name): text for name, text in values.items() if isinstance(text, str)}
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        parameters = {name: text if isinstance(text, str) else json.dumps(text) for name, text in values.items()}
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError("This is no request file of Saccade. Choose one that “Save & share” has written.") from error
     return decode(parameters)
 

@@ -23,11 +23,11 @@ def menu(trace: Trace, shown: Shown, view: View, figure: Figure, theme: viz.Them
         st.markdown("**Save**")
         name = f"{view.model.split('@')[0]}-{view.map}"
         with st.container(horizontal=True):
-            if figure.heads and view.view != "playback":
+            if figure.heads:
                 st.download_button(
                     "Shown map, CSV",
                     lambda: map_csv(shown.attention, figure.layer, figure.heads),
-                    f"{name}-layer-{figure.layer + 1}.csv",
+                    f"{name}-{shown.attention.layer_names[figure.layer].replace(' ', '-')}.csv",
                     "text/csv",
                     help="One line for each pair of positions of each head on screen.",
                     on_click="ignore",
@@ -83,8 +83,8 @@ def _open_file() -> None:
 
 
 def _standalone(trace: Trace, view: View, figure: Figure, theme: viz.Theme) -> str:
-    assert figure.component is not None
+    assert figure.component is not None and figure.pack is not None
     made_by = f"{NAMES['map'][view.map]} attention of {trace.request.model}; output: {trace.translation}"
     return standalone_html(
-        figure.component, figure.data, title=trace.request.text, note=f"{made_by} · made with Saccade", theme=theme
+        figure.component, figure.pack(), title=trace.request.text, note=f"{made_by} · made with Saccade", theme=theme
     )

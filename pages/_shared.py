@@ -31,7 +31,7 @@ from engine.weights import WEIGHTS
 
 SWITCH = 2e-4  # seconds
 TRACES = 32  # kept in memory: at 128 tokens one trace of en-fr is 7 MB
-_MARKDOWN = re.compile(r"[\\`*_{}\[\]()#+!|<>$~:^-]")
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]()#+!|<>$~:^&.-]")
 log = logging.getLogger("saccade")
 _computing = threading.Lock()
 

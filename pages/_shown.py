@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,9 +56,16 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What was drawn, for saving: the component's folder and data where it is one, and the head or heads in it."""
+    """What was drawn, for saving.
+
+    Attributes:
+        component: the folder of the component that drew it; None for a chart.
+        pack: makes the component's data for the view as it is now.
+        layer: the layer that is shown.
+        heads: the heads whose weights a table holds; empty where a figure shows more than a layer.
+    """
 
     component: str | None
-    data: bytes
+    pack: Callable[[], bytes] | None
     layer: int
     heads: tuple[int, ...]

@@ -11,8 +11,8 @@ from typing import Any
 
 import streamlit as st
 
-from engine.types import AttentionMap, Trace
-from pages._permalink import View
+from engine.types import AttentionMap, Tokens, Trace
+from pages._permalink import Over, View
 from viz.components.lines import LinesView
 from viz.components.playback import PlaybackView
 
@@ -25,9 +25,20 @@ def open_view(view: View) -> None:
     state = st.session_state
     for name in CHOICES:
         state[name] = getattr(view, name)
-    state["opened"], state["looks"], state["other"], state["axes"] = view, {}, {}, None
-    state["playback"] = PlaybackView(step=view.step)
+    state["opened"], state["looks"], state["other"], state["axes"] = view, {}, {}, {}
+    state["playback"] = _opened_playback(view)
+    if view.view == "playback":
+        state["over_layers"] = "each"  # said something about the playback, which is taken over
     touch()
+
+
+def _opened_playback(view: View) -> PlaybackView:
+    """Where a playback begins; an address says "mean over layers" for the mean of the decoder's layers."""
+    fresh = PlaybackView(step=view.step)
+    if view.view != "playback":
+        return fresh
+    layer = None if view.over_layers == "mean" else fresh.layer if view.layer is None else view.layer
+    return replace(fresh, layer=layer, least=fresh.least if view.least is None else view.least)
 
 
 def ready() -> None:
@@ -36,7 +47,7 @@ def ready() -> None:
         "opened": View(),
         "looks": {},
         "other": {},
-        "axes": None,
+        "axes": {},
         "playback": PlaybackView(),
         "epoch": 0,
     }
@@ -54,7 +65,7 @@ def clear_pins() -> None:
     state = st.session_state
     state["looks"] = {name: replace(look, query=(), key=()) for name, look in state.get("looks", {}).items()}
     state["opened"] = replace(state["opened"], pins=(), at=())
-    state["playback"], state["axes"] = PlaybackView(), None
+    state["playback"], state["axes"] = PlaybackView(), {}
     touch()
 
 
@@ -71,7 +82,11 @@ def current_view(trace: Trace) -> View:
     request = trace.request
     whole = replace(view, model=request.model, text=request.text, target=request.target)
     if view.view == "playback":
-        return replace(whole, step=st.session_state["playback"].step)
+        played = st.session_state["playback"]
+        layer = None if played.layer is None or played.layer < 0 else played.layer
+        over: Over = "mean" if played.layer is None else "each"
+        least = None if played.least == PlaybackView().least else played.least
+        return replace(whole, step=played.step, layer=layer, least=least, over_layers=over)
     if look is None:
         return whole
     by_mass = look.by == "mass"
@@ -100,7 +115,11 @@ def look_of(view: View, attention: AttentionMap) -> LinesView:
     if key not in looks:
         opened = st.session_state["opened"]
         looks[key] = _opened_look(opened if look_key(opened) == key else View(), attention)
-    look = _carried(view, attention, looks[key])
+        known = next((name for name in looks if name != key and name.split()[0] == view.map), None)
+        if known is not None:  # the same tokens, other heads: pins stay
+            looks[key] = replace(looks[key], query=looks[known].query, key=looks[known].key)
+            st.session_state["axes"][key] = st.session_state["axes"][known]
+    look = _carried(key, attention, looks[key])
     looks[key] = replace(
         look,
         layer=min(look.layer, attention.layers - 1),
@@ -120,9 +139,7 @@ def _opened_look(opened: View, attention: AttentionMap) -> LinesView:
         "at": (opened.at, len(attention.key_tokens)),
     }
     for name, (numbers, count) in limits.items():
-        beyond = [str(number + 1) for number in numbers if number >= count]
-        if beyond:
-            st.warning(f"“{name}={'.'.join(beyond)}” in the address is not there: this map has {count}.")
+        warn_beyond(name, numbers, count)
     fresh = LinesView()
     return LinesView(
         layer=attention.layers - 1 if opened.layer is None else opened.layer,
@@ -135,26 +152,33 @@ def _opened_look(opened: View, attention: AttentionMap) -> LinesView:
     )
 
 
-def _carried(view: View, attention: AttentionMap, look: LinesView) -> LinesView:
+def warn_beyond(name: str, numbers: Sequence[int], count: int) -> None:
+    """Name what an address asks for and is not there."""
+    beyond = [str(number + 1) for number in numbers if number >= count]
+    if beyond:
+        some = ".".join(beyond[:5]) + (" …" if len(beyond) > 5 else "")
+        st.warning(f"“{name}={some}” in the address is not there: the highest is {count}.")
+
+
+def _carried(key: str, attention: AttentionMap, look: LinesView) -> LinesView:
     """Pins stay on their text where words become pieces, or special tokens go."""
-    rows = attention.row_tokens
-    axes = (view.map, rows.text, attention.key_tokens.text), (rows.spans, attention.key_tokens.spans)
-    before, st.session_state["axes"] = st.session_state["axes"], axes
-    if before is None or before[0] != axes[0] or before[1] == axes[1]:
+    axes = (attention.row_tokens, attention.key_tokens)
+    before, st.session_state["axes"][key] = st.session_state["axes"].get(key, axes), axes
+    if before == axes or any(old.text != new.text for old, new in zip(before, axes, strict=True)):
         return look
-    return replace(
-        look,
-        query=_moved(look.query, before[1][0], axes[1][0]),
-        key=_moved(look.key, before[1][1], axes[1][1]),
+    return replace(look, query=_moved(look.query, before[0], axes[0]), key=_moved(look.key, before[1], axes[1]))
+
+
+def _moved(pins: Sequence[int], old: Tokens, new: Tokens) -> tuple[int, ...]:
+    """Where the pinned text stands now; special tokens have no place in the text and are known by their labels."""
+    held = [pin for pin in pins if pin < len(old)]
+    labels = {old.labels[pin] for pin in held if old.special[pin]}
+    spans = [old.spans[pin] for pin in held if not old.special[pin]]
+    return tuple(
+        i
+        for i, (a, b) in enumerate(new.spans)
+        if (new.labels[i] in labels if new.special[i] else any(a < end and b > start for start, end in spans))
     )
-
-
-Spans = Sequence[tuple[int, int]]
-
-
-def _moved(pins: Sequence[int], old: Spans, new: Spans) -> tuple[int, ...]:
-    held = [old[pin] for pin in pins if pin < len(old)]
-    return tuple(i for i, (a, b) in enumerate(new) if any(a < end and b > start for start, end in held))
 
 
 def started(view: Any) -> tuple[Any, str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -14,13 +15,12 @@ from engine.types import KINDS, AttentionMap, Trace
 from pages import _permalink, _save, _shared
 from pages._permalink import View
 from pages._shown import NAMES, Figure, Shown
-from pages._state import chosen, current_view, look_key, look_of, ready, started, touch
+from pages._state import chosen, current_view, look_key, look_of, ready, started, touch, warn_beyond
 from viz.components.grid import grid, grid_data
-from viz.components.lines import LinesView, lines, lines_data
+from viz.components.lines import Controls, LinesView, lines, lines_data
 from viz.components.playback import PlaybackView, playback, playback_data
 from viz.components.save import save_picture
 
-T = TypeVar("T")
 PRESENTER = 1.5  # how much larger type and rows are for the last row of a classroom
 MAP_HELP = (
     "**Source → source**: encoder self-attention. **Output → output**: decoder self-attention, masked: a token sees "
@@ -64,40 +64,49 @@ def _controls(trace: Trace, presenter: bool) -> None:
 # ---- the figures ----
 
 
-def explore(trace: Trace, theme: viz.Theme, below: Callable[[View], None] = lambda view: None) -> None:
+Draw = Callable[[View], None]
+
+
+def explore(trace: Trace, theme: viz.Theme, *, above: Draw, below: Draw) -> None:
     """Draw controls, figure and what can be saved; only this part runs again while a reader explores.
 
     Args:
         trace: whose maps.
         theme: of the page.
-        below: draws what comes under the figure, for the view that is chosen.
+        above: draws what comes between controls and figure, for the view that is shown.
+        below: draws what comes under the figure.
     """
     ready()
-    _fragment(trace, theme, below)
+    _fragment(trace, theme, above, below)
 
 
 @st.fragment
-def _fragment(trace: Trace, theme: viz.Theme, below: Callable[[View], None]) -> None:
+def _fragment(trace: Trace, theme: viz.Theme, above: Draw, below: Draw) -> None:
     if st.session_state.get("arrived"):  # a request file was opened: the whole page has to change
         st.rerun()
     with _shared.errors_as_sentences():
         _controls(trace, st.session_state.get("presenter", False))
         view = chosen()
         shown = Shown.of(trace.maps[view.map], view)
+        before = st.container()  # filled once the figure has settled which heads it shows
         figure = _FIGURES[view.view](trace, shown, view, theme, PRESENTER if view.presenter else 1.0)
         if not view.presenter:
             st.caption(_statement(shown, view, trace))
             below(view)
-        remember(trace)
+        whole = current_view(trace)
+        with before:
+            above(whole)
+        remember(whole)
         if not view.presenter:
-            _save.menu(trace, shown, current_view(trace), figure, theme)
+            _save.menu(trace, shown, whole, figure, theme)
 
 
-def remember(trace: Trace) -> None:
+def remember(view: View) -> None:
     """Write the view into the address, so that reloading, going back and copying it work."""
-    address = _permalink.encode(current_view(trace))
+    address = _permalink.encode(view)
     if not _permalink.fits(address):
         address = _permalink.without_text(address)
+        st.info("This text is too long for the address. “Save & share” has a request file that opens the same view.")
     if st.query_params.to_dict() != address:
         st.query_params.from_dict(address)
     st.session_state["address"] = address
@@ -106,14 +115,15 @@ def remember(trace: Trace) -> None:
 def _lines(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: float) -> Figure:
     look = look_of(view, shown.attention)
     start, name = started(look)
-    data = lines_data(
+    controls: Controls = "heads" if view.presenter else "all"
+    pack = partial(
+        lines_data,
         shown.attention,
-        start,
         layer=look.layer,
         removed=shown.removed,
         theme=theme,
         scale=scale,
-        controls="heads" if view.presenter else "all",
+        controls=controls,
         start_id=name,
         file_name=f"{view.map}-attention",
     )
@@ -125,8 +135,8 @@ def _lines(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: floa
             st.session_state["looks"][key] = LinesView.of(sent)
 
     with st.container(key="lines"):  # a place that style sheets and tests can name
-        lines(data, key="diagram", on_change=changed)
-    return Figure("lines", data, look.layer, look.heads)
+        lines(pack(start), key="diagram", on_change=changed)
+    return Figure("lines", partial(pack, look), look.layer, look.heads)
 
 
 def _grid(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: float) -> Figure:
@@ -146,7 +156,7 @@ def _grid(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: float
 
     with st.container(key="grid"):
         grid(data, key="thumbnails", on_change=picked)
-    return Figure("grid", data, look.layer, tuple(range(shown.attention.heads)))
+    return Figure("grid", lambda: data, look.layer, ())
 
 
 def _pattern(found: Pattern) -> str:
@@ -155,9 +165,13 @@ def _pattern(found: Pattern) -> str:
 
 
 def _playback(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: float) -> Figure:
-    start, name = started(st.session_state["playback"])
-    data = playback_data(
-        trace.maps, trace.token_logprobs, trace.alternatives, start, theme=theme, scale=scale, start_id=name
+    steps = len(trace.predicted) + (trace.maps["encoder"].layers if "encoder" in trace.maps else 0)
+    played = st.session_state["playback"]
+    warn_beyond("step", [played.step], steps)
+    st.session_state["playback"] = played = replace(played, step=min(played.step, steps - 1))
+    start, name = started(played)
+    pack = partial(
+        playback_data, trace.maps, trace.token_logprobs, trace.alternatives, theme=theme, scale=scale, start_id=name
     )
 
     def changed() -> None:
@@ -166,8 +180,8 @@ def _playback(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: f
             st.session_state["playback"] = PlaybackView.of(sent)
 
     with st.container(key="player"):
-        playback(data, key="playing", on_change=changed)
-    return Figure("playback", data, 0, tuple(range(trace.maps[view.map].heads)))
+        playback(pack(start), key="playing", on_change=changed)
+    return Figure("playback", partial(pack, played), 0, ())
 
 
 def _heatmap(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: float) -> Figure:
@@ -177,7 +191,11 @@ def _heatmap(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: fl
     others = st.session_state["other"]
     opened = st.session_state["opened"]
     if key not in others:
-        others[key] = opened.other if opened.other and look_key(opened) == key else _next_head(first, attention)
+        asked = opened.other if look_key(opened) == key else None
+        if asked is not None:
+            warn_beyond("other, layer", asked[:1], attention.layers)
+            warn_beyond("other, head", asked[1:], attention.heads)
+        others[key] = asked or _next_head(first, attention)
     others[key] = min(others[key][0], attention.layers - 1), min(others[key][1], attention.heads - 1)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         choose("Compare", "compare")
@@ -199,7 +217,7 @@ def _heatmap(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: fl
     with st.container(key="heatmap"):
         st.plotly_chart(figure, theme=None, width="content", alt=f"Heatmap: {what}")
     save_picture("heatmap", f"{view.map}-attention", key="save picture")
-    return Figure(None, b"", first[0], (first[1],))
+    return Figure(None, None, first[0], (first[1],))
 
 
 def _next_head(place: tuple[int, int], attention: AttentionMap) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import streamlit as st
 import viz
 from engine.analysis import merge_logprobs
 from engine.catalogue import ModelCard
+from engine.errors import InputError
 from engine.types import Trace
 from pages import _permalink, _shared, _state, _views
 from pages._permalink import View
@@ -22,50 +23,69 @@ SHORTCUTS = """
 | keys | what they do |
 |---|---|
 | Tab, Shift + Tab | from control to control, and into the figure |
-| ↑ ↓ | from token to token; in *All heads* from layer to layer |
-| ← → | to the other side; among layers, heads and steps to the next |
-| Enter or Space | pin a token, show or hide a head, open a head; Space plays |
-| Shift + Enter | on a head: this head alone |
-| 1 … 9, a | show or hide a head; all heads |
-| [ and ] | the layer before, the layer after |
-| Esc | clear the pins |
+| ↑ ↓ ← → | in *Lines* from token to token and to the other side; among layers and heads to the next |
+| | in *Playback* ← → a step; in *All heads* from thumbnail to thumbnail |
+| Enter or Space | pin a token, show or hide a head, open a thumbnail; Space plays |
+| Shift + Enter | in *Lines*, on a head: this head alone |
+| 1 … 9 | in *Lines* and *Playback*: show or hide a head |
+| a, [ and ], Esc | in *Lines*: all heads; the layer before, the layer after; clear the pins |
 | Home, End | first, last |
 """
 
 
 def arrive(card: ModelCard) -> list[str]:
-    """Take over the address, if it is not the one this page wrote; returns what of it could not be used."""
+    """Take over the address, if the reader has come by one; returns what of it could not be used.
+
+    A run that a button caused still carries the address of the view before, and a run without an address has nothing
+    to say: both leave the session as it is.
+    """
     state, address = st.session_state, st.query_params.to_dict()
+    acted = state.pop("acted", False)
     if state.pop("arrived", False):  # a request file was opened
-        view: View = state["opened"]
-        problems: list[str] = state.pop("problems")
-    elif "asked" not in state or address != state.get("address"):
+        view, problems = state["opened"], state.pop("problems")
+    elif "asked" in state and (acted or not address or address == state.get("address")):
+        state.setdefault("text", state["asked"])  # widgets forget what they held while another page was shown
+        state.setdefault("own target", state["target"] or "")
+        return []
+    else:
         view, problems = _permalink.decode(address)
         first = next(iter(PRESETS.values()))
         if not address:
             view = first.view(card)
         elif "text" not in address:
             view = replace(view, text=first.text)
-    else:
-        return []
+            problems.append("The address holds no text: what you see is the first example.")
+    state["address"] = address
     if view.model and view.model != card.identity:
         problems.append(f"This link was made with {view.model}; what you see is computed with {card.identity}.")
+    _show(view)
+    return problems
+
+
+def _show(view: View) -> None:
+    """Put a whole view into the session."""
+    state = st.session_state
     _state.open_view(view)
     state["text"] = state["asked"] = view.text
-    state["target"] = view.target
-    state["own target"] = view.target or ""
-    return problems
+    state["target"], state["own target"] = view.target, view.target or ""
+
+
+def act() -> None:
+    """A button changes the session: the address of the view before no longer counts."""
+    st.session_state["acted"] = True
+    _state.touch()
 
 
 def ask() -> None:
     """Take over what is in the box."""
+    act()
     state = st.session_state
     if state["text"] != state["asked"]:
-        state["asked"], state["target"] = state["text"], None
+        state["asked"], state["target"], state["own target"] = state["text"], None, ""
         _state.clear_pins()
 
 
-def ask_for_text(card: ModelCard) -> str:
+def ask_for_text() -> str:
     """The box and its button; returns the sentence to show."""
     with st.form("question", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input(
@@ -103,7 +123,7 @@ def tools(card: ModelCard, own: Trace) -> None:
             key="presenter",
             help="Larger type and fewer controls, for a projector",
             persist_state="session",
-            on_change=_state.touch,
+            on_change=act,
         )
 
 
@@ -120,6 +140,7 @@ def _target_form(own: Trace) -> None:
 
 def force() -> None:
     """Force the translation that was typed; an empty one is the model's own."""
+    act()
     state = st.session_state
     state["target"] = state["own target"].strip() or None
     _state.clear_pins()
@@ -127,21 +148,19 @@ def force() -> None:
 
 def unforce() -> None:
     """Back to what the model says by itself."""
+    act()
     st.session_state["target"], st.session_state["own target"] = None, ""
     _state.clear_pins()
 
 
 def open_preset(card: ModelCard, name: str) -> None:
     """Show a preset."""
-    state = st.session_state
-    view = replace(PRESETS[name].view(card), presenter=state.get("presenter", False))
-    _state.open_view(view)
-    state["text"] = state["asked"] = view.text
-    state["target"], state["own target"] = view.target, ""
+    act()
+    _show(replace(PRESETS[name].view(card), presenter=st.session_state.get("presenter", False)))
 
 
-def show_translation(card: ModelCard, trace: Trace, own: Trace) -> None:
-    """The output as text, and what to see in a preset."""
+def show_translation(trace: Trace, own: Trace) -> None:
+    """The output as text, and what is to be said of it."""
     forced, presenter = trace is not own, st.session_state.get("presenter", False)
     _shared.plain_text(trace.translation, size="2.4rem" if presenter else "1.7rem", lang="fr")
     if forced:
@@ -149,21 +168,23 @@ def show_translation(card: ModelCard, trace: Trace, own: Trace) -> None:
             f"This translation is **yours**, forced on the model: log-probability {_total(trace)}. Its own has "
             f"{_total(own)}: {_shared.literal(own.translation)}"
         )
-    if hint := None if forced else _hint(card, trace):
-        st.markdown(hint)
     if not trace.request.text.endswith(SENTENCE_ENDS):
         st.info("The model was trained on whole sentences: try ending yours with a full stop.")
     for note in trace.notes:
         st.info(_shared.literal(note))
 
 
-def _hint(card: ModelCard, trace: Trace) -> str | None:
-    """What to see, where a preset is shown that is about the chosen map and figure."""
+def show_hint(card: ModelCard, view: View) -> None:
+    """What to see, as long as a preset's own map, figure and heads are shown."""
     for preset in PRESETS.values():
-        same = (preset.chosen.map, preset.chosen.view) == (st.session_state["map"], st.session_state["view"])
-        if same and preset.text == trace.request.text:
-            return preset.explanation(card)
-    return None
+        meant = preset.view(card)
+        wanted: list[object] = [meant.text, meant.target, meant.map, meant.view]
+        if preset.find:
+            wanted += [meant.layer, meant.heads]
+        shown = [view.text, view.target, view.map, view.view, view.layer, view.heads]
+        if wanted == shown[: len(wanted)]:
+            st.markdown(preset.explanation(card))
+            return
 
 
 def _total(trace: Trace) -> str:
@@ -210,18 +231,28 @@ def page() -> None:
         if presenter:
             st.html(f"<style>{LARGE}</style>")
         st.title("Translate", anchor=False)
-        text = ask_for_text(card)
+        text = ask_for_text()
         for problem in problems:
             st.warning(_shared.literal(problem))
         own = _shared.trace(card, text)
-        target = st.session_state["target"]
-        trace = own if target is None else _shared.trace(card, text, target)
+        trace = own
+        if (target := st.session_state["target"]) is not None:
+            try:
+                trace = _shared.trace(card, text, target)
+            except InputError as reason:
+                st.error(_shared.literal(f"Your translation could not be forced. {reason}"))
+                st.session_state["target"] = None
         theme = _shared.theme()
         tools(card, own)
-        show_translation(card, trace, own)
+        show_translation(trace, own)
         if not presenter:
             st.caption(summary(trace))
-        _views.explore(trace, theme, lambda view: None if presenter else show_strips(trace, own, view, theme))
+        _views.explore(
+            trace,
+            theme,
+            above=lambda view: show_hint(card, view),
+            below=lambda view: None if presenter else show_strips(trace, own, view, theme),
+        )
 
 
 page()

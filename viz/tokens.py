@@ -60,7 +60,7 @@ def token_strip(
         for label, logprob, is_special, choices in zip(labels, values.tolist(), special, others, strict=True)
     ]
     heading = f'<div style="font-weight:bold;color:{theme.text};margin-bottom:6px">{html.escape(title)}</div>'
-    flow = f'<div style="display:flex;flex-wrap:wrap;gap:10px 14px">{"".join(cells)}</div>'
+    flow = f'<div role="list" style="display:flex;flex-wrap:wrap;gap:10px 14px">{"".join(cells)}</div>'
     return f'<div style="font-family:{theme.font};font-size:{theme.font_size}px;line-height:1.3">{heading}{flow}</div>'
 
 
@@ -74,8 +74,9 @@ def _cell(label: str, logprob: float, special: bool, choices: Sequence[tuple[str
         f'<div style="height:8px;width:{probability:.2%};background:{theme.accent}"></div></div>'
     )
     small = f"color:{theme.muted};font-size:{theme.small_size}px"
+    said = html.escape(_tooltip(label, logprob, number, choices))
     return (
-        f'<div title="{html.escape(_tooltip(label, logprob, number, choices))}" style="min-width:{_WIDTH}em">'
+        f'<div role="listitem" title="{said}" aria-label="{said}" style="min-width:{_WIDTH}em">'
         f'<div style="{look};white-space:pre;unicode-bidi:isolate">{html.escape(shorten(label))}</div>'
         f'{bar}<div style="{small}">{html.escape(number)}</div></div>'
     )

@@ -77,6 +77,11 @@ def earlier_runs(card: ModelCard, initial: str | None) -> list[dict[str, Any]]:
     """The records of the runs that made the shipped weights, if the new run went on from these, first to last."""
     if initial is None or initial != card.identity:
         return []
+    if sha256_of(card.folder / WEIGHTS) != card.sha256[WEIGHTS]:
+        raise ConfigError(
+            f"The weights of {card.name} are no longer those that the run went on from: it may have been exported "
+            f"already. Put the checksums printed then into the catalogue, or get the files back with `git checkout`."
+        )
     record = read_json(card.folder / TRAINING)
     before = record.pop("before", [])
     return [*before, record]

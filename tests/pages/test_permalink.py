@@ -69,6 +69,8 @@ def test_no_head_is_something_else_than_the_page_s_own_choice():
         ("layer", "two"),
         ("layer", "٣"),
         ("layer", "9" * 5_000),
+        ("layer", "0000001" + "9" * 5_000),
+        ("layer", "00000012345678"),
         ("heads", "1.x"),
         ("heads", ""),
         ("pins", "1.."),
@@ -101,7 +103,9 @@ def test_a_long_text_does_not_fit_but_the_rest_of_the_view_does():
     assert fits(without_text(address))
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"saccade": 2}', b"\xff\xfe", b"null", b'"text"'])
+@pytest.mark.parametrize(
+    "content", [b"", b"[" * 100_000, b"{}", b"[]", b'{"saccade": 2}', b"\xff\xfe", b"null", b'"text"']
+)
 def test_another_file_is_refused_with_a_reason(content):
     with pytest.raises(ValueError, match="no request file of Saccade"):
         from_file(content)
@@ -113,3 +117,14 @@ def test_every_field_of_a_view_has_a_reader():
 
 def test_an_address_with_heads_reads_as_on_the_screen():
     assert _permalink.decode({"other": "2.4"})[0].other == (1, 3)
+
+
+def test_a_number_in_a_request_file_is_read_or_named():
+    view, problems = from_file(b'{"saccade": 1, "layer": 3, "heads": [1]}')
+    assert view == View(layer=2)
+    assert len(problems) == 1 and "heads" in problems[0]
+
+
+def test_half_a_surrogate_pair_is_replaced():
+    view, problems = from_file(b'{"saccade": 1, "text": "a\\ud800b"}')
+    assert (view.text, problems) == ("a?b", [])

@@ -250,6 +250,61 @@ def test_the_presenter_has_larger_type_and_fewer_controls() -> None:
     assert page.toggle(key="presenter").value
 
 
+@pytest.mark.parametrize(
+    "address", [{"text": ""}, {"text": "日本語"}, {"text": "word " * 200}, {"text": "Hi.", "target": "oui " * 300}]
+)
+def test_an_address_that_cannot_be_shown_can_be_left(address: dict[str, str]) -> None:
+    page = opened(**address)
+    assert not page.exception and page.error
+    asked(page, "I am tired.")
+    assert not page.exception and not page.error
+    assert page.text_input(key="text").value == "I am tired."
+    assert address_of(page)["text"] == "I am tired."
+
+
+def test_a_forced_translation_that_is_refused_leaves_the_page_and_the_words() -> None:
+    page = opened()
+    page.text_input(key="own target").set_value("日本語")
+    page.button(key="FormSubmitter:target form-Force this translation").click().run()
+    assert "could not be forced" in message_of(page)
+    assert figures(page) == ["saccade_lines"]
+    assert page.text_input(key="own target").value == "日本語"
+
+
+def test_a_run_that_carries_the_address_of_the_view_before_changes_nothing() -> None:
+    page = opened(text="I love you.")
+    page.text_input(key="text").set_value("I am tired.")
+    page.query_params["text"] = "An address that the browser has not replaced yet."
+    page.button(key="FormSubmitter:question-Translate").click().run()
+    assert address_of(page)["text"] == "I am tired."
+
+
+def test_coming_back_to_the_page_keeps_the_sentence() -> None:
+    page = asked(opened(), "I am tired.")
+    page.switch_page("pages/models.py").run()
+    page.query_params.clear()
+    page.switch_page("pages/translate.py").run()
+    assert page.text_input(key="text").value == "I am tired."
+    assert address_of(page)["text"] == "I am tired."
+
+
+def test_pins_stay_on_their_words_by_way_of_another_map() -> None:
+    page = opened(text=TIRED, pins="8")  # "it"
+    for key, value in (("map", "cross"), ("tokens", "pieces"), ("map", "encoder"), ("over_heads", "mean")):
+        choose(page, key, value)
+    header, _ = received(page)
+    assert [header["tokens"]["query"][i]["label"] for i in header["start"]["query"]] == ["it"]
+
+
+def test_a_hint_is_shown_with_its_own_head_only() -> None:
+    page = opened(**_permalink.encode(PRESETS["previous"].view(MODELS["en-fr"])))
+    hint = PRESETS["previous"].explanation(MODELS["en-fr"])
+    assert any(hint in element.value for element in page.markdown)
+    head = next(box for box in page.selectbox if box.label == "Head")
+    head.set_value((head.value + 1) % 8).run()
+    assert not any(hint in element.value for element in page.markdown)
+
+
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_every_preset_opens_and_shows_its_role(name: str) -> None:
     page = opened()

@@ -77,3 +77,10 @@ def test_a_page_of_its_own_holds_no_text_that_could_end_its_script(strange):
     assert "alert(1)</script>" not in page
     assert "http://" not in page.replace("http://www.w3.org/", "")
     assert "https://" not in page
+
+
+@pytest.mark.parametrize("component", ["lines", "grid", "playback"])
+def test_every_component_has_the_function_that_its_own_page_calls(component, encoder):
+    page = standalone_html(component, lines_data(encoder, VIEW), title="t", note="n", theme=LIGHT)
+    assert "export default function render(" in page
+    assert "\nrender({ data" in page

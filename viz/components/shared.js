@@ -180,7 +180,10 @@ function save(format, name, width, height, background, draw) {
   const painter = new CanvasPainter(context);
   painter.rect({ x: 0, y: 0, width, height, colour: background });
   draw(painter);
-  canvas.toBlob((blob) => download(blob, `${name}.png`), "image/png");
+  canvas.toBlob((blob) => {
+    if (blob) download(blob, `${name}.png`);
+    else save("svg", name, width, height, background, draw); // the browser has no canvas of that size
+  }, "image/png");
 }
 
 /** Buttons "SVG" and "PNG" of a toolbar. */
@@ -191,10 +194,11 @@ function saveButtons(onsave) {
   ]);
 }
 
-/** One Tab stop for a group of elements, arrow keys between them. Calls `go(index)` when the keys move the focus. */
-function arrows(group, items, { back, forward }) {
+/** One Tab stop for a group of elements, arrow keys between them; `go(index)` is called when the keys move the focus. */
+function arrows(group, items, { back, forward, go = () => {} }) {
   items.forEach((item, i) => (item.tabIndex = i === 0 ? 0 : -1));
   group.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const at = items.indexOf(event.target.closest("[data-stop]"));
     const to = { [back]: at - 1, [forward]: at + 1, Home: 0, End: items.length - 1 }[event.key];
     if (at < 0 || to === undefined || !items[to]) return;
@@ -202,6 +206,7 @@ function arrows(group, items, { back, forward }) {
     items[at].tabIndex = -1;
     items[to].tabIndex = 0;
     items[to].focus();
+    go(to);
   });
 }
 

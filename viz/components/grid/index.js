@@ -255,6 +255,7 @@ class Grid {
 
   /** Lays out, and paints the thumbnails where anything about them has changed. */
   draw() {
+    if (!this.header.cells.every(Boolean)) return; // no token is left: nothing to draw
     if (!this.root.isConnected || !this.root.clientWidth) return;
     this.measure();
     const { width, height, across, along, pitch, down, gap, ratio } = this.size;
@@ -417,6 +418,7 @@ class Grid {
 
   /** All thumbnails with title, labels and scale, highlighted and outlined as they are on the screen. */
   save(format) {
+    if (!this.header.cells.every(Boolean)) return;
     const { header, size } = this;
     const { theme, scale } = header;
     const [small, big, font, pad] = [theme.small_size * scale, theme.title_size * scale, theme.font, 16];
@@ -468,7 +470,7 @@ class Grid {
   }
 }
 
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function render({ data, parentElement, setTriggerValue }) {
   mount(parentElement, () => new Grid(parentElement)).show(data, setTriggerValue);
   return () => unmount(parentElement);
 }

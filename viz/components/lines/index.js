@@ -28,7 +28,7 @@ class Lines {
     if (moved || !this.state) this.state = this.fresh(header.start);
     this.fit();
     this.hover = null;
-    this.sent = JSON.stringify(this.plain());
+    if (moved) this.sent = JSON.stringify(this.plain());
     dress(this.root, header);
     this.build();
     this.update();
@@ -59,7 +59,8 @@ class Lines {
       const plain = JSON.stringify(this.plain());
       if (plain === this.sent) return;
       this.sent = plain;
-      this.setStateValue("view", this.plain());
+      // with the name of the start, so that the same view of another sentence is news to the server
+      this.setStateValue("view", { ...this.plain(), start_id: this.startId });
     }, delay);
   }
 
@@ -198,7 +199,6 @@ class Lines {
         type: "button", role: "radio", class: "layer", "data-stop": true, "aria-label": name, title: name,
         text: header.numbered.layers ? `${layer + 1}` : name,
         onclick: () => this.change({ layer }),
-        onfocus: (event) => event.target.matches(":focus-visible") && this.state.layer !== layer && this.change({ layer }),
       }),
     );
     this.headButtons = header.heads.map((name, head) =>
@@ -213,7 +213,7 @@ class Lines {
     );
     const layers = make("div", { class: "group", role: "radiogroup", "aria-label": "Layer" }, this.layerButtons);
     const heads = make("div", { class: "group heads", role: "group", "aria-label": "Heads" }, this.headButtons);
-    arrows(layers, this.layerButtons, { back: "ArrowLeft", forward: "ArrowRight" });
+    arrows(layers, this.layerButtons, { back: "ArrowLeft", forward: "ArrowRight", go: (layer) => this.change({ layer }) });
     arrows(heads, this.headButtons, { back: "ArrowLeft", forward: "ArrowRight" });
     const everyHead = () => new Set(header.heads.keys());
     this.root.replaceChildren(
@@ -337,6 +337,7 @@ class Lines {
   }
 
   walk(event, side) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const token = event.target.closest(".token");
     const at = +token.dataset.i;
     const other = side === "query" ? "key" : "query";
@@ -359,7 +360,8 @@ class Lines {
 
   /** Keys that work anywhere in the diagram. */
   shortcut(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select")) return;
+    const elsewhere = event.target.matches("input, select") || this.header.controls === "none";
+    if (event.ctrlKey || event.metaKey || event.altKey || elsewhere) return;
     const { layers, heads } = this.header;
     const { layer } = this.state;
     if (event.key === "[" && layer > 0) this.change({ layer: layer - 1 });
@@ -376,7 +378,10 @@ class Lines {
   /** After a change of layer, heads, threshold or pins. */
   update() {
     const { state, header } = this;
-    this.layerButtons.forEach((button, layer) => button.setAttribute("aria-checked", layer === state.layer));
+    this.layerButtons.forEach((button, layer) => {
+      button.setAttribute("aria-checked", layer === state.layer);
+      button.tabIndex = layer === state.layer ? 0 : -1;
+    });
     this.headButtons.forEach((button, head) => button.setAttribute("aria-pressed", state.heads.has(head)));
     const mass = state.by === "mass";
     this.by.value = state.by;

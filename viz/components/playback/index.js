@@ -77,7 +77,7 @@ class Playback {
       const plain = JSON.stringify(this.plain());
       if (plain === this.sent || this.playing) return;
       this.sent = plain;
-      this.setStateValue("view", this.plain());
+      this.setStateValue("view", { ...this.plain(), start_id: this.startId });
     }, SETTLED);
   }
 
@@ -616,7 +616,7 @@ function wrapped(text, width, font) {
   return lines;
 }
 
-export default function ({ data, parentElement, setStateValue }) {
+export default function render({ data, parentElement, setStateValue }) {
   mount(parentElement, () => new Playback(parentElement)).show(data, setStateValue);
   return () => unmount(parentElement);
 }
