@@ -64,38 +64,31 @@ def _controls(trace: Trace, presenter: bool) -> None:
 # ---- the figures ----
 
 
-Draw = Callable[[View], None]
-
-
-def explore(trace: Trace, theme: viz.Theme, *, above: Draw, below: Draw) -> None:
+def explore(trace: Trace, theme: viz.Theme, below: Callable[[View], None]) -> None:
     """Draw controls, figure and what can be saved; only this part runs again while a reader explores.
 
     Args:
         trace: whose maps.
         theme: of the page.
-        above: draws what comes between controls and figure, for the view that is shown.
-        below: draws what comes under the figure.
+        below: draws what comes under the figure, for the view that is shown; above it would move the figure.
     """
     ready()
-    _fragment(trace, theme, above, below)
+    _fragment(trace, theme, below)
 
 
 @st.fragment
-def _fragment(trace: Trace, theme: viz.Theme, above: Draw, below: Draw) -> None:
+def _fragment(trace: Trace, theme: viz.Theme, below: Callable[[View], None]) -> None:
     if st.session_state.get("arrived"):  # a request file was opened: the whole page has to change
         st.rerun()
     with _shared.errors_as_sentences():
         _controls(trace, st.session_state.get("presenter", False))
         view = chosen()
         shown = Shown.of(trace.maps[view.map], view)
-        before = st.container()  # filled once the figure has settled which heads it shows
         figure = _FIGURES[view.view](trace, shown, view, theme, PRESENTER if view.presenter else 1.0)
         if not view.presenter:
             st.caption(_statement(shown, view, trace))
-            below(view)
         whole = current_view(trace)
-        with before:
-            above(whole)
+        below(whole)
         remember(whole)
         if not view.presenter:
             _save.menu(trace, shown, whole, figure, theme)

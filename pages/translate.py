@@ -247,12 +247,13 @@ def page() -> None:
         show_translation(trace, own)
         if not presenter:
             st.caption(summary(trace))
-        _views.explore(
-            trace,
-            theme,
-            above=lambda view: show_hint(card, view),
-            below=lambda view: None if presenter else show_strips(trace, own, view, theme),
-        )
+
+        def below(view: View) -> None:
+            show_hint(card, view)
+            if not view.presenter:
+                show_strips(trace, own, view, theme)
+
+        _views.explore(trace, theme, below)
 
 
 page()

@@ -134,6 +134,7 @@ def test_the_address_restores_what_was_done_in_the_browser(page: Page, browser: 
     diagram(page).get_by_label("Threshold").fill("12")
     page.wait_for_timeout(1_000)
     settled(page)
+    page.mouse.move(5, 5)
     before, message = address(page), status(page).text_content()
     assert before["layer"] == "3" and "6" in before["heads"].split(".")
     assert before["pins"] == "6.8" and before["least"] == "0.12"

@@ -203,7 +203,7 @@ class Playback {
       onchange: () => this.change({ layer: this.layerSelect.value === "mean" ? null : +this.layerSelect.value }),
     }, [...layers.map((name, layer) => make("option", { value: layer, text: name })), make("option", { value: "mean", text: "mean of layers" })]);
     this.slider = make("input", { type: "range", min: 0, max: 50, step: 1, "aria-label": "Least weight of a line", oninput: () => this.change({ least: +this.slider.value / 100 }) });
-    this.reading = make("output", { class: "reading" });
+    this.reading = make("span", { class: "reading" });
     this.keep = make("input", { type: "checkbox", onchange: () => this.change({ keep: this.keep.checked }) });
     const field = (name, children, hidden = false) => make("span", { class: "field", hidden }, [make("span", { class: "name", text: name }), ...children]);
     return make("div", { class: "bar" }, [
