@@ -155,6 +155,8 @@ class SvgPainter {
   }
 }
 
+const LONGEST = 16_000; // browsers draw no canvas beyond about 16,384 pixels a side
+
 /** Hands a file to the reader. */
 function download(blob, name) {
   const link = make("a", { href: URL.createObjectURL(blob), download: name });
@@ -172,8 +174,7 @@ function save(format, name, width, height, background, draw) {
     download(new Blob([painter.toString()], { type: "image/svg+xml" }), `${name}.svg`);
     return;
   }
-  const longest = 16_000; // browsers draw no canvas beyond about 16,384 pixels a side
-  const zoom = Math.min(Math.max(2, window.devicePixelRatio || 1), longest / Math.max(width, height));
+  const zoom = Math.min(Math.max(2, window.devicePixelRatio || 1), LONGEST / Math.max(width, height));
   const canvas = make("canvas", { width: Math.round(width * zoom), height: Math.round(height * zoom) });
   const context = canvas.getContext("2d");
   context.scale(zoom, zoom);
@@ -228,3 +229,33 @@ function sized(canvas, width, height) {
 
 const strokeWidth = (weight, scale) => (0.5 + 7.5 * weight) * scale;
 const strokeOpacity = (weight) => 0.15 + 0.85 * weight;
+
+/** The opacity of the strip behind a token: a weight of 1 still leaves the token readable. */
+const shade = (weight) => Math.min(weight, 1) * 0.55;
+
+/** A CSS background of one strip for each [colour, weight]. */
+function strips(parts) {
+  const step = 100 / parts.length;
+  const stops = parts.map(([colour, weight], n) => {
+    const alpha = Math.round(shade(weight) * 255).toString(16).padStart(2, "0");
+    return `${colour}${alpha} ${(n * step).toFixed(2)}% ${((n + 1) * step).toFixed(2)}%`;
+  });
+  return `linear-gradient(to right, ${stops.join(", ")})`;
+}
+
+/** A coloured patch for each head: a click toggles it, a double-click or Shift + Enter leaves it alone. */
+function headPatches({ heads, colours, numbered }, toggle, isolate) {
+  const patches = heads.map((name, head) =>
+    make("button", {
+      type: "button", class: "head", "data-stop": true, "aria-label": name, style: `--colour: ${colours[head]}`,
+      title: `${name}: click to show or hide, double-click for this head alone`,
+      text: numbered.heads ? `${head + 1}` : name,
+      onclick: () => toggle(head),
+      ondblclick: () => isolate(head),
+      onkeydown: (event) => event.key === "Enter" && event.shiftKey && (event.preventDefault(), isolate(head)),
+    }),
+  );
+  const group = make("div", { class: "group heads", role: "group", "aria-label": "Heads" }, patches);
+  arrows(group, patches, { back: "ArrowLeft", forward: "ArrowRight" });
+  return { group, patches };
+}

@@ -7,7 +7,6 @@ const ASPECT = [0.5, 1.5]; // least and most height of a thumbnail of width 1: l
 const LARGER = 4; // the preview's size over the thumbnail's
 const PREVIEW = [192, 384]; // least and most pixels of its width, where there is room
 const TEXT_ONLY = 64; // pixels below which it shows nothing but text
-const LONGEST = 16_000; // browsers draw no canvas beyond about 16,384 pixels a side
 const MOST_PATTERNS = 12; // buttons that highlight, for the most frequent patterns
 const DIMMED = 0.85; // how much of the background lies over a head that is not highlighted
 

@@ -4,7 +4,6 @@ const MOST_LINES = 30_000; // drawn at once; the strongest are kept and the coun
 const SCROLL_FROM = 4_000; // pixels of height from which the figure scrolls inside its own frame
 const SETTLED = 400; // milliseconds after the last change until the server is told, for the address
 const NEAR = 4; // pixels from a line at which the mouse points at it
-const SHADE = 140; // of 255: how opaque the strip of a weight of 1 is, so that the token stays readable
 const SIDES = ["query", "key"];
 
 class Lines {
@@ -201,20 +200,10 @@ class Lines {
         onclick: () => this.change({ layer }),
       }),
     );
-    this.headButtons = header.heads.map((name, head) =>
-      make("button", {
-        type: "button", class: "head", "data-stop": true, "aria-label": name, style: `--colour: ${header.colours[head]}`,
-        title: `${name}: click to show or hide, double-click for this head alone`,
-        text: header.numbered.heads ? `${head + 1}` : name,
-        onclick: () => this.toggle(head),
-        ondblclick: () => this.change({ heads: new Set([head]) }),
-        onkeydown: (event) => event.key === "Enter" && event.shiftKey && (event.preventDefault(), this.change({ heads: new Set([head]) })),
-      }),
-    );
+    const { group: heads, patches } = headPatches(header, (head) => this.toggle(head), (head) => this.change({ heads: new Set([head]) }));
+    this.headButtons = patches;
     const layers = make("div", { class: "group", role: "radiogroup", "aria-label": "Layer" }, this.layerButtons);
-    const heads = make("div", { class: "group heads", role: "group", "aria-label": "Heads" }, this.headButtons);
     arrows(layers, this.layerButtons, { back: "ArrowLeft", forward: "ArrowRight", go: (layer) => this.change({ layer }) });
-    arrows(heads, this.headButtons, { back: "ArrowLeft", forward: "ArrowRight" });
     const everyHead = () => new Set(header.heads.keys());
     this.root.replaceChildren(
       make("div", { class: "bar", hidden: header.controls === "none" }, [
@@ -410,7 +399,7 @@ class Lines {
         cell.classList.toggle("picked", Boolean(picked[side]?.has(i)));
         cell.classList.toggle("pinned", this.state[side].has(i));
         cell.setAttribute("aria-selected", this.state[side].has(i));
-        cell.style.backgroundImage = here ? this.strips(here.map((sum, n) => [colours[heads[n]], sum])) : "";
+        cell.style.backgroundImage = here ? strips(here.map((sum, n) => [colours[heads[n]], sum])) : "";
         const mean = here && here.length ? here.reduce((a, b) => a + b, 0) / here.length : 0;
         const text = mean >= 0.005 ? number(mean, digits) : "";
         if (this.marks[side][i].textContent !== text) this.marks[side][i].textContent = text;
@@ -420,16 +409,6 @@ class Lines {
     this.shown = picked.query || picked.key ? this.edges(picked.query, picked.key) : null;
     this.say(picked);
     this.draw();
-  }
-
-  /** One strip for each head, as opaque as its weight. */
-  strips(parts) {
-    const step = 100 / parts.length;
-    const stops = parts.map(([colour, sum], n) => {
-      const alpha = Math.round(Math.min(sum, 1) * SHADE).toString(16).padStart(2, "0");
-      return `${colour}${alpha} ${(n * step).toFixed(2)}% ${((n + 1) * step).toFixed(2)}%`;
-    });
-    return `linear-gradient(to right, ${stops.join(", ")})`;
   }
 
   say(picked) {
@@ -583,7 +562,7 @@ class Lines {
           const wideHere = side === "query" ? left : right;
           (sums?.[i] ?? []).forEach((sum, n, all) => painter.rect({
             x: start + (n * wideHere) / all.length, y: y + 1, width: wideHere / all.length, height: row - 2,
-            colour: header.colours[this.heads[n]], opacity: (Math.min(sum, 1) * SHADE) / 255,
+            colour: header.colours[this.heads[n]], opacity: shade(sum),
           }));
           if (picked[side]?.has(i)) painter.rect({ x: start, y: y + 1, width: wideHere, height: row - 2, colour: theme.accent, opacity: 0.2 });
           painter.text({ x, y: y + row / 2, text: label, colour: special ? theme.muted : theme.text, size, font, align, style: special ? "italic" : "normal" });

@@ -185,18 +185,10 @@ class Playback {
   }
 
   buildChoices() {
-    const { heads, colours, numbered } = this.patches;
+    const { heads } = this.patches;
     const alone = (head) => this.change({ heads: new Set([head]) });
-    this.headButtons = heads.map((name, head) =>
-      make("button", {
-        type: "button", class: "head", "data-stop": true, "aria-label": name, style: `--colour: ${colours[head]}`,
-        title: `${name}: click to show or hide, double-click for this head alone`, text: numbered.heads ? `${head + 1}` : name,
-        onclick: () => this.toggleHead(head), ondblclick: () => alone(head),
-        onkeydown: (event) => event.key === "Enter" && event.shiftKey && (event.preventDefault(), alone(head)),
-      }),
-    );
-    const group = make("div", { class: "group heads", role: "group", "aria-label": "Heads" }, this.headButtons);
-    arrows(group, this.headButtons, { back: "ArrowLeft", forward: "ArrowRight" });
+    const { group, patches } = headPatches(this.patches, (head) => this.toggleHead(head), alone);
+    this.headButtons = patches;
     const layers = this.decoderLayers;
     this.layerSelect = make("select", {
       "aria-label": "Decoder layer",
@@ -406,21 +398,11 @@ class Playback {
     this.columns.a.classList.toggle("rest", t >= 0);
     const looks = { b: this.looks("cross"), c: this.looks("decoder") };
     for (const name of ["b", "c"]) {
-      this.cells[name].forEach((cell, i) => (cell.style.backgroundImage = looks[name]?.[i]?.length ? this.strips(looks[name][i]) : ""));
+      this.cells[name].forEach((cell, i) => (cell.style.backgroundImage = looks[name]?.[i]?.length ? strips(looks[name][i]) : ""));
     }
     for (const name of ["a", "b", "c"]) {
       this.cells[name].forEach((cell, i) => cell.classList.toggle("pointed", this.pointed?.name === name && this.pointed.i === i));
     }
-  }
-
-  /** One strip for each head, as opaque as its weight. */
-  strips(parts) {
-    const step = 100 / parts.length;
-    const stops = parts.map(([colour, weight], n) => {
-      const alpha = Math.round(weight * 150).toString(16).padStart(2, "0");
-      return `${colour}${alpha} ${(n * step).toFixed(2)}% ${((n + 1) * step).toFixed(2)}%`;
-    });
-    return `linear-gradient(to right, ${stops.join(", ")})`;
   }
 
   say() {
@@ -586,7 +568,7 @@ class Playback {
         const box = { x: left + offsetLeft, y: above + i * row + 1, width: offsetWidth, height: row - 2 };
         const now = classList.contains("now");
         (looks[name]?.[i] ?? []).forEach(([colour, weight], n, all) =>
-          painter.rect({ ...box, x: box.x + (n * box.width) / all.length, width: box.width / all.length, colour, opacity: (weight * 150) / 255 }));
+          painter.rect({ ...box, x: box.x + (n * box.width) / all.length, width: box.width / all.length, colour, opacity: shade(weight) }));
         if (now || classList.contains("pointed")) painter.rect({ ...box, colour: theme.accent, opacity: 0.22 });
         if (classList.contains("read")) frame(painter, box, 1.5, theme.accent);
         const y = above + (i + 0.5) * row;

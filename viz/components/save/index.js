@@ -2,7 +2,6 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const XLINK = "http://www.w3.org/1999/xlink";
-const LONGEST = 16_000; // browsers draw no canvas beyond about 16,384 pixels a side
 
 /** The figure of the container with this key, or null. */
 function figureIn(container) {
