@@ -12,16 +12,15 @@ from playwright.sync_api import Browser, Page
 from bench.browser import NoBrowser, chromium, running_app, serving
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def app_address() -> Iterator[str]:
-    """`saccade run` on a free port of this machine; ends with the tests of this folder."""
+    """`saccade run` on a free port of this machine; ends with the tests."""
     with running_app() as address:
         yield address
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Closed with the tests of this folder: Playwright keeps an event loop running in this thread until then."""
     with ExitStack() as stack:
         try:
             found = stack.enter_context(chromium())
