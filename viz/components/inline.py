@@ -10,12 +10,14 @@ from typing import Any
 import streamlit as st
 
 FOLDER = Path(__file__).parent
+PARTS = ("weights.js", "figure.js", "index.js")  # each builds on those before it
 
 
 @cache
 def script(name: str) -> str:
-    """The component's module: shared.js, then its own index.js."""
-    return _joined("shared.js", f"{name}/index.js")
+    """The component's module: shared.js, then its own files, index.js last."""
+    own = [f"{name}/{part}" for part in PARTS if (FOLDER / name / part).is_file()]
+    return _joined("shared.js", *own)
 
 
 @cache
