@@ -20,6 +20,7 @@ STYLE = """
 """
 st.html(f"<style>{STYLE}</style>")
 
+st.session_state["navigated"] = True  # pages/_shared.py: a page that is run without this file asks for it
 st.navigation(
     [
         st.Page("pages/home.py", title="Saccade", url_path="home", icon=":material/visibility:", default=True),

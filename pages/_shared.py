@@ -20,6 +20,7 @@ import altair as alt
 # Imported whole before a session draws: altair looks for it in memory, where another thread may still be importing it.
 import pandas  # type: ignore[import-untyped]  # noqa: F401
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 import viz
 from engine.cards import CURVE
@@ -132,9 +133,21 @@ def plain_text(text: str, *, size: str = "1.5rem", lang: str = "") -> None:
     st.html(f'<p dir="auto" lang="{html.escape(lang)}" style="{style}">{html.escape(text)}</p>')
 
 
+def through_the_app() -> None:
+    """Start again through app.py where Streamlit ran a page without it.
+
+    A server that finds a folder called pages takes each file in it for a page of its own until `st.navigation` has been
+    called once: a link that is the first thing a new server is asked for would open without style and menu.
+    """
+    if "navigated" not in st.session_state:
+        PagesManager.uses_pages_directory = False
+        st.rerun()
+
+
 @contextmanager
 def errors_as_sentences() -> Iterator[None]:
     """Show a user's mistake as its message and anything else as an apology; the log has the details."""
+    through_the_app()
     try:
         yield
     except SaccadeError as error:
