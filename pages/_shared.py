@@ -140,6 +140,7 @@ def through_the_app() -> None:
     called once: a link that is the first thing a new server is asked for would open without style and menu.
     """
     if "navigated" not in st.session_state:
+        st.session_state["navigated"] = False  # asked for once: a page may also be run by itself
         PagesManager.uses_pages_directory = False
         st.rerun()
 
