@@ -115,10 +115,11 @@ def look_of(view: View, attention: AttentionMap) -> LinesView:
     if key not in looks:
         opened = st.session_state["opened"]
         looks[key] = _opened_look(opened if look_key(opened) == key else View(), attention)
-        known = next((name for name in looks if name != key and name.split()[0] == view.map), None)
+        axes = st.session_state["axes"]
+        known = next((name for name in looks if name in axes and name.split()[0] == view.map), None)
         if known is not None:  # the same tokens, other heads: pins stay
             looks[key] = replace(looks[key], query=looks[known].query, key=looks[known].key)
-            st.session_state["axes"][key] = st.session_state["axes"][known]
+            axes[key] = axes[known]
     look = _carried(key, attention, looks[key])
     looks[key] = replace(
         look,

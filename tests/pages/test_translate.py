@@ -296,6 +296,15 @@ def test_pins_stay_on_their_words_by_way_of_another_map() -> None:
     assert [header["tokens"]["query"][i]["label"] for i in header["start"]["query"]] == ["it"]
 
 
+def test_another_sentence_and_then_another_reduction_of_a_map_seen_before() -> None:
+    page = choose(opened(text=TIRED, pins="8"), "map", "cross")
+    asked(page, "I am tired.")
+    for key, value in (("over_heads", "mean"), ("map", "encoder")):
+        choose(page, key, value)
+        assert not page.exception and not page.error
+    assert received(page)[0]["start"]["query"] == []
+
+
 def test_a_hint_is_shown_with_its_own_head_only() -> None:
     page = opened(**_permalink.encode(PRESETS["previous"].view(MODELS["en-fr"])))
     hint = PRESETS["previous"].explanation(MODELS["en-fr"])
