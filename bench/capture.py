@@ -9,7 +9,9 @@ import torch
 from bench.clock import Spread, interleave, one_thread, ratio
 from bench.marian import copy_encoder, like_marian, marian
 from bench.report import Cell, Goal, Report
+from engine.models.taps import Place, Tap
 from engine.models.transformer import Transformer, TransformerConfig
+from engine.types import Kind
 
 SHAPE = like_marian(
     TransformerConfig(
@@ -68,13 +70,19 @@ def _own(model: Transformer, ids: torch.Tensor) -> Cases:
     first, second = (torch.empty(SHAPE.encoder_layers, 1, SHAPE.heads, length, length) for _ in range(2))
     vectors = model.embedding(ids)
     memory = model.run_encoder(vectors, None)
+    both = buffers("decoder", first) | buffers("cross", second)
     return {
         FUSED: lambda: model.run_encoder(model.embedding(ids), None),
-        MAPS: lambda: model.run_encoder(model.embedding(ids), None, first),
-        ANEW: lambda: model.run_encoder(model.embedding(ids), None, torch.empty(first.shape)),
+        MAPS: lambda: model.run_encoder(model.embedding(ids), None, buffers("encoder", first)),
+        ANEW: lambda: model.run_encoder(model.embedding(ids), None, buffers("encoder", torch.empty(first.shape))),
         DECODER_FUSED: lambda: model.run_decoder(vectors, memory, None),
-        DECODER_MAPS: lambda: model.run_decoder(vectors, memory, None, first, second),
+        DECODER_MAPS: lambda: model.run_decoder(vectors, memory, None, both),
     }
+
+
+def buffers(kind: Kind, weights: torch.Tensor) -> dict[Place, Tap]:
+    """Taps that fill weights (layer, B, H, Q, K)."""
+    return {(kind, layer): Tap(weights=buffer) for layer, buffer in enumerate(weights)}
 
 
 def _transformers(sdpa: torch.nn.Module, eager: torch.nn.Module, ids: torch.Tensor) -> Cases:
@@ -89,7 +97,7 @@ def _difference(ours: Transformer, eager: torch.nn.Module, ids: torch.Tensor) ->
     """Largest |ours − transformers'| of all the encoder's maps."""
     length = ids.shape[1]
     maps = torch.full((SHAPE.encoder_layers, 1, SHAPE.heads, length, length), torch.nan)
-    ours.run_encoder(ours.embedding(ids), None, maps)
+    ours.run_encoder(ours.embedding(ids), None, buffers("encoder", maps))
     theirs = torch.stack(eager.get_submodule("model.encoder")(input_ids=ids, output_attentions=True).attentions)
     sharp = float(theirs.amax(-1).mean())
     assert sharp > 2 / length, f"maps as flat as these ({sharp:.3f}) prove nothing"

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.models.taps import UNTAPPED, Tap
+
 
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, out: Tensor | None = None) -> Tensor:
     """How much each query position looks at each key position. Source: Vaswani et al. 2017, eq. 1.
@@ -51,8 +53,7 @@ class MultiHeadAttention(nn.Module):
     """Projections into heads, attention per head, projection back.
 
     The weights are one (3d, d) matrix for query, key and value, as in `torch.nn.MultiheadAttention`, so that
-    self-attention
-    is a single matrix product.
+    self-attention is a single matrix product.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -90,9 +91,26 @@ class MultiHeadAttention(nn.Module):
         *,
         mask: Tensor | None = None,
         causal: bool = False,
-        weights: Tensor | None = None,
+        tap: Tap | None = None,
     ) -> Tensor:
-        """Attend and project back.
+        """Attend and project back: (B, Q, d), from the arguments of `mix`."""
+        return self.project(self.mix(query, key, value, mask=mask, causal=causal, tap=tap))
+
+    def project(self, mixed: Tensor) -> Tensor:
+        """The heads' outputs (B, H, Q, d/H) through the output matrix: (B, Q, d)."""
+        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+
+    def mix(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        tap: Tap | None = None,
+    ) -> Tensor:
+        """What each head gives: the values, weighted.
 
         Args:
             query: (B, H, Q, d/H).
@@ -100,28 +118,36 @@ class MultiHeadAttention(nn.Module):
             value: (B, H, K, d/H).
             mask: as in `attention_weights`.
             causal: query i may look at keys 0..i only; excludes `mask`.
-            weights: a float32 buffer (B, H, Q, K). Given, the explicit path runs and fills it; None runs the fused
-            path.
-                Both give the same output up to rounding.
+            tap: what to write down or to change. Where it asks for the weights the explicit path runs, else the fused
+                one; both give the same up to rounding.
 
         Returns:
-            (B, Q, d).
+            (B, H, Q, d/H).
         """
         assert not (causal and mask is not None)
+        tap = tap or UNTAPPED
         needs_gradient = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad)
         # On CPU the backward pass of the fused kernel is far slower than the explicit one's on short sentences.
-        if weights is None and not (needs_gradient and query.device.type == "cpu"):
+        if not tap.explicit and not (needs_gradient and query.device.type == "cpu"):
             # The kernel aligns its own causal mask at the start: with a cache in front (K > Q) it needs ours.
             square = query.shape[-2] == key.shape[-2]
             allowed = causal_mask(query, key) if causal and not square else mask
             mixed = F.scaled_dot_product_attention(query, key, value, allowed, is_causal=causal and square)
         else:
             allowed = causal_mask(query, key) if causal else mask
-            looked = attention_weights(query, key, allowed, out=None if needs_gradient else weights)
-            if weights is not None and needs_gradient:
-                weights.copy_(looked.detach())
+            looked = attention_weights(query, key, allowed, out=None if needs_gradient else tap.weights)
+            if tap.change_weights is not None:
+                looked = tap.change_weights(looked)
+            if tap.weights is not None and looked is not tap.weights:
+                tap.weights.copy_(looked.detach())
             mixed = torch.matmul(looked.to(value.dtype), value)
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+        if tap.change_outputs is not None:
+            mixed = tap.change_outputs(mixed)
+        if tap.values is not None:
+            tap.values.copy_(value.detach())
+        if tap.outputs is not None:
+            tap.outputs.copy_(mixed.detach())
+        return mixed
 
 
 def causal_mask(query: Tensor, key: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from engine.errors import ConfigError
 from engine.models.attention import MultiHeadAttention
+from engine.models.taps import NO_TAPS, UNTAPPED, Tap, Taps
+from engine.types import Kind
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
 
@@ -128,10 +130,17 @@ class EncoderLayer(nn.Module):
         self.feedforward = FeedForward(config)
         self.feedforward_norm = nn.LayerNorm(config.width)
 
-    def forward(self, x: Tensor, mask: Tensor | None, weights: Tensor | None) -> Tensor:
-        read = self.attention_norm(x) if self.pre else x
-        query, key, value = self.attention.project_self(read)
-        x = x + self.attention.attend(query, key, value, mask=mask, weights=weights)
+    def forward(self, x: Tensor, mask: Tensor | None, tap: Tap | None = None) -> Tensor:
+        """X (B, S, d) to (B, S, d)."""
+        return self.finish(x, self.attention.attend(*self.project(x), mask=mask, tap=tap))
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value of self-attention."""
+        return self.attention.project_self(self.attention_norm(x) if self.pre else x)
+
+    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Everything after self-attention, whose output for x is `attended`; both (B, S, d)."""
+        x = x + attended
         if self.pre:
             return x + self.feedforward(self.feedforward_norm(x))
         x = self.attention_norm(x)
@@ -175,13 +184,12 @@ class DecoderLayer(nn.Module):
         x: Tensor,
         memory: Tensor,
         memory_mask: Tensor | None,
-        weights: Tensor | None,
-        cross_weights: Tensor | None,
+        tap: Tap | None = None,
+        cross_tap: Tap | None = None,
     ) -> Tensor:
         """All positions at once, teacher-forced: x (B, T, d) over memory (B, S, d)."""
-        query, key, value = self.attention.project_self(self.attention_norm(x) if self.pre else x)
-        attended = self.attention.attend(query, key, value, causal=True, weights=weights)
-        return self._finish(x, attended, self.cross.project_memory(memory), memory_mask, cross_weights)
+        x = self.after_self(x, self.attention.attend(*self.project(x), causal=True, tap=tap))
+        return self._look(x, self.cross.project_memory(memory), memory_mask, cross_tap)
 
     def start(self, memory: Tensor) -> LayerCache:
         """An empty cache over memory (B, S, d)."""
@@ -189,32 +197,44 @@ class DecoderLayer(nn.Module):
         empty = memory_key[:, :, :0]
         return LayerCache(empty, empty, memory_key, memory_value)
 
-    def step(self, x: Tensor, cache: LayerCache, memory_mask: Tensor | None) -> tuple[Tensor, LayerCache]:
-        """One position, x (B, 1, d), after those in the cache."""
-        query, key, value = self.attention.project_self(self.attention_norm(x) if self.pre else x)
-        key, value = torch.cat([cache.key, key], dim=2), torch.cat([cache.value, value], dim=2)
-        attended = self.attention.attend(query, key, value)
-        x = self._finish(x, attended, (cache.memory_key, cache.memory_value), memory_mask, None)
-        return x, LayerCache(key, value, cache.memory_key, cache.memory_value)
-
-    def _finish(
+    def step(
         self,
         x: Tensor,
-        attended: Tensor,
-        memory: tuple[Tensor, Tensor],
+        cache: LayerCache,
         memory_mask: Tensor | None,
-        cross_weights: Tensor | None,
-    ) -> Tensor:
-        """Everything after self-attention; the same for a whole sequence and for one step."""
+        tap: Tap | None = None,
+        cross_tap: Tap | None = None,
+    ) -> tuple[Tensor, LayerCache]:
+        """One position, x (B, 1, d), after those in the cache."""
+        query, key, value = self.project(x)
+        key, value = torch.cat([cache.key, key], dim=2), torch.cat([cache.value, value], dim=2)
+        x = self.after_self(x, self.attention.attend(query, key, value, tap=tap))
+        x = self._look(x, (cache.memory_key, cache.memory_value), memory_mask, cross_tap)
+        return x, LayerCache(key, value, cache.memory_key, cache.memory_value)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value of self-attention."""
+        return self.attention.project_self(self.attention_norm(x) if self.pre else x)
+
+    def after_self(self, x: Tensor, attended: Tensor) -> Tensor:
+        """X with the output of self-attention for it, both (B, T, d)."""
+        return x + attended if self.pre else self.attention_norm(x + attended)
+
+    def project_cross(self, x: Tensor) -> Tensor:
+        """Query of cross-attention for x after self-attention: (B, H, T, d/H)."""
+        return self.cross.project_query(self.cross_norm(x) if self.pre else x)
+
+    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Everything after cross-attention, whose output for x is `attended`; both (B, T, d)."""
         x = x + attended
-        if not self.pre:
-            x = self.attention_norm(x)
-        query = self.cross.project_query(self.cross_norm(x) if self.pre else x)
-        x = x + self.cross.attend(query, *memory, mask=memory_mask, weights=cross_weights)
         if self.pre:
             return x + self.feedforward(self.feedforward_norm(x))
         x = self.cross_norm(x)
         return self.feedforward_norm(x + self.feedforward(x))
+
+    def _look(self, x: Tensor, memory: tuple[Tensor, Tensor], memory_mask: Tensor | None, tap: Tap | None) -> Tensor:
+        """Everything after self-attention; the same for a whole sequence and for one step."""
+        return self.finish(x, self.cross.attend(self.project_cross(x), *memory, mask=memory_mask, tap=tap))
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +254,10 @@ class TransformerMaps:
     cross: Tensor
 
 
+def _no_taps(position: int) -> Taps:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class DecoderState:
     """The decoder between two steps: `length` tokens read so far.
@@ -242,15 +266,17 @@ class DecoderState:
         layers: one cache per decoder layer.
         memory_mask: bool (B, 1, 1, S), False at padding.
         length: number of tokens read.
+        taps: those of the step at a position, from 0; they hold for every row.
     """
 
     layers: tuple[LayerCache, ...]
     memory_mask: Tensor | None
     length: int = 0
+    taps: Callable[[int], Taps] = _no_taps
 
     def select(self, rows: Tensor) -> DecoderState:
         mask = None if self.memory_mask is None else self.memory_mask[rows]
-        return DecoderState(tuple(layer.select(rows) for layer in self.layers), mask, self.length)
+        return replace(self, layers=tuple(layer.select(rows) for layer in self.layers), memory_mask=mask)
 
 
 class Transformer(nn.Module):
@@ -283,81 +309,83 @@ class Transformer(nn.Module):
         keep = source != self.config.pad
         return None if bool(keep.all()) else keep[:, None, None, :]
 
-    def run_encoder(self, vectors: Tensor, mask: Tensor | None, weights: Tensor | None = None) -> Tensor:
-        """Token vectors (B, S, d) to encoder output (B, S, d); `weights` as in `TransformerMaps.encoder`, to be
-        filled.
-        """
+    def run_encoder(self, vectors: Tensor, mask: Tensor | None, taps: Taps = NO_TAPS) -> Tensor:
+        """Token vectors (B, S, d) to encoder output (B, S, d)."""
         x = self.embedding.place(vectors)
         for index, layer in enumerate(self.encoder):
-            x = layer(x, mask, None if weights is None else weights[index])
+            x = layer(x, mask, taps.get(("encoder", index)))
         return self.encoder_norm(x)
 
-    def run_decoder(
-        self,
-        vectors: Tensor,
-        memory: Tensor,
-        mask: Tensor | None,
-        weights: Tensor | None = None,
-        cross_weights: Tensor | None = None,
-    ) -> Tensor:
+    def run_decoder(self, vectors: Tensor, memory: Tensor, mask: Tensor | None, taps: Taps = NO_TAPS) -> Tensor:
         """Token vectors (B, T, d) and encoder output (B, S, d) to decoder output (B, T, d), before the output
         matrix.
         """
         x = self.embedding.place(vectors)
         for index, layer in enumerate(self.decoder):
-            own = None if weights is None else weights[index]
-            cross = None if cross_weights is None else cross_weights[index]
-            x = layer(x, memory, mask, own, cross)
+            x = layer(x, memory, mask, taps.get(("decoder", index)), taps.get(("cross", index)))
         return self.decoder_norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., d) to (..., vocabulary): the embedding matrix, transposed."""
         return F.linear(hidden, self.embedding.tokens.weight, self.output_bias)
 
-    def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        """Teacher-forced logits (B, T, vocabulary) of ids (B, S) and (B, T), on the fused path.
+    def forward(self, source: Tensor, target: Tensor, taps: Taps = NO_TAPS) -> Tensor:
+        """Teacher-forced logits (B, T, vocabulary) of ids (B, S) and (B, T); on the fused path where no tap needs the
+        weights.
 
         Position i reads target[:, i] and predicts the next token. Padding of the target needs no mask, being last.
         """
         mask = self.source_mask(source)
-        return self.forward_from_embeddings(self.embedding(source), self.embedding(target), mask)
+        return self.forward_from_embeddings(self.embedding(source), self.embedding(target), mask, taps)
 
-    def forward_from_embeddings(self, source: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward_from_embeddings(
+        self, source: Tensor, target: Tensor, mask: Tensor | None = None, taps: Taps = NO_TAPS
+    ) -> Tensor:
         """The same from scaled token vectors (B, S, d) and (B, T, d), as `Embedding.forward` gives them."""
-        return self.logits(self.run_decoder(target, self.run_encoder(source, mask), mask))
+        return self.logits(self.run_decoder(target, self.run_encoder(source, mask, taps), mask, taps))
 
-    def forward_with_maps(self, source: Tensor, target: Tensor) -> TransformerMaps:
-        """The same on the explicit path, with every attention weight."""
+    def forward_with_maps(self, source: Tensor, target: Tensor, taps: Taps = NO_TAPS) -> TransformerMaps:
+        """The same on the explicit path, with every attention weight; `taps` may change or watch more."""
         config, device = self.config, source.device
         (batch, long), wide = source.shape, target.shape[1]
         shape = (batch, config.heads)
-        encoder = torch.empty(config.encoder_layers, *shape, long, long, device=device)
-        decoder = torch.empty(config.decoder_layers, *shape, wide, wide, device=device)
-        cross = torch.empty(config.decoder_layers, *shape, wide, long, device=device)
-        mask = self.source_mask(source)
-        memory = self.run_encoder(self.embedding(source), mask, encoder)
-        hidden = self.run_decoder(self.embedding(target), memory, mask, decoder, cross)
-        return TransformerMaps(self.logits(hidden), encoder, decoder, cross)
+        maps: dict[Kind, Tensor] = {
+            "encoder": torch.empty(config.encoder_layers, *shape, long, long, device=device),
+            "decoder": torch.empty(config.decoder_layers, *shape, wide, wide, device=device),
+            "cross": torch.empty(config.decoder_layers, *shape, wide, long, device=device),
+        }
+        watched: Taps = {
+            (kind, layer): replace(taps.get((kind, layer), UNTAPPED), weights=buffer)
+            for kind, buffers in maps.items()
+            for layer, buffer in enumerate(buffers)
+        }
+        return TransformerMaps(self(source, target, watched), **maps)
 
     def _decoder_layers(self) -> Iterator[DecoderLayer]:
         for layer in self.decoder:
             assert isinstance(layer, DecoderLayer)
             yield layer
 
-    def encode(self, source: Tensor) -> DecoderState:
-        """Step protocol: source ids (B, S) to the state before the first step."""
+    def encode(self, source: Tensor, taps: Callable[[int], Taps] = _no_taps) -> DecoderState:
+        """Step protocol: source ids (B, S) to the state before the first step.
+
+        Args:
+            source: int64 (B, S), padded.
+            taps: those of the step at a position, from 0; the encoder takes its own from those of position 0.
+        """
         mask = self.source_mask(source)
-        memory = self.run_encoder(self.embedding(source), mask)
-        return DecoderState(tuple(layer.start(memory) for layer in self._decoder_layers()), mask)
+        memory = self.run_encoder(self.embedding(source), mask, taps(0))
+        return DecoderState(tuple(layer.start(memory) for layer in self._decoder_layers()), mask, taps=taps)
 
     def step(self, state: DecoderState, tokens: Tensor) -> tuple[Tensor, DecoderState]:
         """Step protocol: read tokens (B,), give natural log-probabilities float32 (B, vocabulary) and the next
         state.
         """
         x = self.embedding.place(self.embedding(tokens[:, None]), state.length)
-        caches = []
-        for layer, cache in zip(self._decoder_layers(), state.layers, strict=True):
-            x, cache = layer.step(x, cache, state.memory_mask)
+        taps, caches = state.taps(state.length), []
+        for index, (layer, cache) in enumerate(zip(self._decoder_layers(), state.layers, strict=True)):
+            own, cross = taps.get(("decoder", index)), taps.get(("cross", index))
+            x, cache = layer.step(x, cache, state.memory_mask, own, cross)
             caches.append(cache)
         logits = self.logits(self.decoder_norm(x))[:, 0]
-        return logits.float().log_softmax(-1), DecoderState(tuple(caches), state.memory_mask, state.length + 1)
+        return logits.float().log_softmax(-1), replace(state, layers=tuple(caches), length=state.length + 1)

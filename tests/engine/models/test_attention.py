@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from engine.models.attention import MultiHeadAttention, attention_weights, causal_mask
+from engine.models.taps import Tap
 
 BATCH, HEADS, WIDTH, QUERIES, KEYS = 3, 4, 24, 5, 7
 # Both sides compute the same sums in another order: a few rounding errors of 2^-24 (float32) or 2^-53 (float64) of
@@ -51,7 +52,7 @@ def explicit(attention: MultiHeadAttention, x, memory, **masks) -> tuple[torch.T
     """Output and weights of the explicit path. The buffer starts as NaN, so that a cell left unwritten shows."""
     query, (key, value) = attention.project_query(x), attention.project_memory(memory)
     weights = torch.full((*query.shape[:3], key.shape[2]), math.nan, dtype=x.dtype)
-    return attention.attend(query, key, value, weights=weights, **masks), weights
+    return attention.attend(query, key, value, tap=Tap(weights=weights), **masks), weights
 
 
 def fused(attention: MultiHeadAttention, x, memory, **masks) -> torch.Tensor:
@@ -71,7 +72,7 @@ def test_two_by_two_by_hand():
         attention.out_proj.weight.copy_(torch.eye(4))
         attention.out_proj.bias.copy_(torch.tensor([0.0, 10, 0, 0]))
         weights = torch.empty(1, 1, 2, 2)
-        output = attention.attend(query, key, value, weights=weights)
+        output = attention.attend(query, key, value, tap=Tap(weights=weights))
         first = attention.attend(query, key, value, causal=True)[0, 0]
     assert torch.allclose(weights[0, 0], expected, atol=1e-7)
     # one ulp at 8 is 1e-6
@@ -185,7 +186,7 @@ def test_causal_attention_with_a_cache_in_front():
         whole = attention.attend(query, key, value, causal=True)[:, -2:]
         late = query[:, :, -2:]
         weights = torch.empty(BATCH, HEADS, 2, QUERIES)
-        shown = attention.attend(late, key, value, causal=True, weights=weights)
+        shown = attention.attend(late, key, value, causal=True, tap=Tap(weights=weights))
         quick = attention.attend(late, key, value, causal=True)
     # as in `ROUNDING`: the same sums in another order
     torch.testing.assert_close(shown, whole, rtol=0, atol=1e-5)
@@ -200,7 +201,7 @@ def test_bfloat16_weights_are_kept_in_float32():
     with torch.no_grad():
         query, (key, value) = attention.project_query(x), attention.project_memory(memory)
         weights = torch.empty(BATCH, HEADS, QUERIES, KEYS)
-        output = attention.attend(query, key, value, weights=weights)
+        output = attention.attend(query, key, value, tap=Tap(weights=weights))
         reference = fused(attention.float(), x.float(), memory.float())
     assert output.dtype == torch.bfloat16 and weights.dtype == torch.float32
     torch.testing.assert_close(weights.sum(-1), torch.ones(BATCH, HEADS, QUERIES), rtol=0, atol=1e-6)
