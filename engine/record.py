@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from engine.errors import InputError
+from engine.interventions import from_json, to_json
 from engine.types import AttentionMap, Tokens, Trace, TraceRequest
 
 FORMAT = 1
@@ -32,7 +33,7 @@ def save_trace(trace: Trace, to: Path | BinaryIO) -> None:
     """
     record = {
         "format": FORMAT,
-        "request": asdict(trace.request),
+        "request": asdict(trace.request) | {"interventions": [to_json(one) for one in trace.request.interventions]},
         "tokens": {name: asdict(getattr(trace, name)) for name in TOKENS},
         **{name: getattr(trace, name) for name in ("translation", "alternatives", "device", "milliseconds", "notes")},
     }
@@ -62,6 +63,11 @@ def load_trace(path: Path) -> Trace:
         raise InputError(message) from error
 
 
+def _request(values: dict[str, Any]) -> TraceRequest:
+    made = values.pop("interventions", [])
+    return TraceRequest(**values, interventions=tuple(from_json(one) for one in made))
+
+
 def _trace(record: dict[str, Any], arrays: dict[str, np.ndarray], logprobs: np.ndarray) -> Trace:
     tokens: dict[str | None, Tokens | None] = {None: None}
     for name in TOKENS:
@@ -69,7 +75,7 @@ def _trace(record: dict[str, Any], arrays: dict[str, np.ndarray], logprobs: np.n
         tokens[name] = Tokens(**values | {"spans": tuple((a, b) for a, b in values["spans"])})
     maps = {kind: AttentionMap(kind, array, *(tokens[axis] for axis in AXES[kind])) for kind, array in arrays.items()}  # type: ignore[arg-type]
     return Trace(
-        request=TraceRequest(**record["request"]),
+        request=_request(record["request"]),
         source=tokens["source"],  # type: ignore[arg-type]
         read=tokens["read"],  # type: ignore[arg-type]
         predicted=tokens["predicted"],  # type: ignore[arg-type]

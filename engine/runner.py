@@ -12,8 +12,11 @@ import torch
 
 from engine.catalogue import ModelCard, card
 from engine.decoding.search import Vocabulary, greedy_many
+from engine.edits import Edits, Intervened, Outputs, compile_edits
 from engine.errors import DeviceError, InputError, InputTooLong, Unsupported
+from engine.interventions import Intervention, Patch
 from engine.models.transformer import Transformer, TransformerConfig
+from engine.reference import output_buffers, reference_means
 from engine.text import END, PAD, START, UNKNOWN, WHO, Subwords, french_spacing, normalise, with_start
 from engine.types import AttentionMap, Kind, Tokens, Trace, TraceRequest
 from engine.weights import CONFIG, TOKENIZER, WEIGHTS, from_json, load_weights, read_json, verify
@@ -86,10 +89,10 @@ class Runner:
             )
         return tokens
 
-    def request(self, text: str, target: str | None = None) -> TraceRequest:
+    def request(self, text: str, target: str | None = None, interventions: Sequence[Intervention] = ()) -> TraceRequest:
         """The full record of a question to this model, with texts normalised."""
         forced = french_spacing(normalise(target)) if target is not None else ""
-        return TraceRequest(self.card.identity, normalise(text), forced or None, LONGEST_OUTPUT)
+        return TraceRequest(self.card.identity, normalise(text), forced or None, LONGEST_OUTPUT, (*interventions,))
 
     def translate(self, texts: Sequence[str], report: Callable[[int], None] = lambda done: None) -> list[str]:
         """Greedy translations, batched.
@@ -114,7 +117,7 @@ class Runner:
         except InputError as error:
             raise error if len(texts) == 1 else type(error)(f"Text {index + 1} of {len(texts)}: {error}") from None
 
-    def trace(self, text: str, target: str | None = None) -> Trace:
+    def trace(self, text: str, target: str | None = None, interventions: Sequence[Intervention] = ()) -> Trace:
         """Translate a text, or force a translation, and capture every attention map.
 
         The output is decoded first; then one teacher-forced pass over source and output gives one complete set of maps.
@@ -122,12 +125,14 @@ class Runner:
         Args:
             text: the source.
             target: the output to force; None lets the model choose greedily.
+            interventions: what is changed in the model, while decoding and in the pass alike.
 
         Raises:
-            InputError: a text that cannot be used, or a target over the output limit.
+            InputError: a text that cannot be used, a target over the output limit, or an intervention at a head or a
+                position that is not there.
             DeviceError: out of memory.
         """
-        return self.run(self.request(text, target))
+        return self.run(self.request(text, target, interventions))
 
     @torch.inference_mode()
     def run(self, request: TraceRequest) -> Trace:
@@ -135,11 +140,12 @@ class Runner:
         started = time.perf_counter()
         source = self.encode(request.text)
         with _memory(self.device):
-            predicted = self._predicted(source, request)
+            edits = self.edits(request.interventions)
+            predicted = self._predicted(source, request, edits)
             read = with_start(predicted)
-            outputs = self.model.forward_with_maps(self._tensor(source.ids), self._tensor(read.ids))
+            outputs = self.model.forward_with_maps(self.tensor(source.ids), self.tensor(read.ids), edits.at(0))
             logprobs = outputs.logits[0].float().log_softmax(-1)
-            chosen = logprobs.gather(1, self._tensor(predicted.ids).T)[:, 0].cpu().numpy()
+            chosen = logprobs.gather(1, self.tensor(predicted.ids).T)[:, 0].cpu().numpy()
             alternatives = self._alternatives(logprobs)
             arrays = {"encoder": outputs.encoder, "decoder": outputs.decoder, "cross": outputs.cross}
             maps = {kind: array[:, 0].float().cpu().numpy() for kind, array in arrays.items()}
@@ -162,13 +168,40 @@ class Runner:
             notes=self._notes(request, source, predicted),
         )
 
-    def _predicted(self, source: Tokens, request: TraceRequest) -> Tokens:
+    def edits(self, interventions: Sequence[Intervention]) -> Edits:
+        """The interventions, checked and ready for a forward.
+
+        Raises:
+            InputError: a head or a position that is not there.
+        """
+        return compile_edits(
+            interventions,
+            self.model.config,
+            means=lambda: reference_means(self.model, self.tokenizer),
+            donor=self._donor,
+        )
+
+    @torch.inference_mode()
+    def _donor(self, patch: Patch) -> Outputs:
+        """What heads give in the run that a patch takes from, (H, Q, d/H)."""
+        source = self.encode(patch.text)
+        if patch.target is None and any(head.kind != "encoder" for head in patch.heads):
+            raise InputError("A decoder or cross head can only be patched from a forced output. Give its translation.")
+        read = with_start(self._forced(patch.target)) if patch.target is not None else None
+        taps = output_buffers(self.model, 1, len(source), len(read) if read else 1)
+        self.model(self.tensor(source.ids), self.tensor(read.ids if read else (START,)), taps)
+        return {place: tap.outputs[0] for place, tap in taps.items() if tap.outputs is not None}
+
+    def _predicted(self, source: Tokens, request: TraceRequest, edits: Edits) -> Tokens:
         """The output's tokens: decoded, or forced."""
-        if request.target is None:
-            limit = max(1, min(request.max_length, LONGEST_OUTPUT))  # a request may come from an address
-            ids = greedy_many(self.model, [source.ids], self.vocabulary, limit, self.device)[0]
-            return self.tokenizer.decode_tokens(ids)
-        forced = self.tokenizer.encode(request.target)
+        if request.target is not None:
+            return self._forced(request.target)
+        limit = max(1, min(request.max_length, LONGEST_OUTPUT))  # a request may come from an address
+        model = Intervened(self.model, edits)
+        return self.tokenizer.decode_tokens(greedy_many(model, [source.ids], self.vocabulary, limit, self.device)[0])
+
+    def _forced(self, target: str) -> Tokens:
+        forced = self.tokenizer.encode(target)
         if len(forced) > LONGEST_OUTPUT:
             raise InputTooLong(
                 f"This translation has {len(forced)} tokens and the limit is {LONGEST_OUTPUT}. Shorten it."
@@ -195,7 +228,8 @@ class Runner:
             )
         return tuple(notes)
 
-    def _tensor(self, ids: Sequence[int]) -> torch.Tensor:
+    def tensor(self, ids: Sequence[int]) -> torch.Tensor:
+        """Ids as a batch of one, int64 (1, T), on the model's device."""
         return torch.tensor([ids], device=self.device)
 
 

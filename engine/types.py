@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from engine.interventions import Intervention
 
 Kind = Literal["encoder", "decoder", "cross"]
 KINDS: tuple[Kind, ...] = ("encoder", "decoder", "cross")
@@ -126,12 +129,14 @@ class TraceRequest:
         text: the normalised source text.
         target: the output to force (teacher-forced), or None for the model's own greedy output.
         max_length: the most tokens to generate, </s> included.
+        interventions: what is changed in every forward, in this order.
     """
 
     model: str
     text: str
     target: str | None
     max_length: int
+    interventions: tuple[Intervention, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

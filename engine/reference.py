@@ -1,0 +1,86 @@
+"""What each head says on average: the mean of its output over a named set of sentences.
+
+Replacing a head's output by this mean, instead of by 0, takes away what it says of the sentence at hand and keeps
+what it says of every sentence alike, which later layers count on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from engine.decoding.search import pad_rows
+from engine.models.taps import Place, Tap
+from engine.models.transformer import Transformer
+from engine.text import PAD, START, Subwords
+
+SENTENCES = 200
+NAME = f"the mean over {SENTENCES} sentences of the pronoun grammar's validation half"
+BATCH = 40
+
+_lock = threading.Lock()
+_known: WeakKeyDictionary[Transformer, dict[Place, Tensor]] = WeakKeyDictionary()
+
+
+def reference_means(model: Transformer, tokenizer: Subwords) -> dict[Place, Tensor]:
+    """`mean_outputs` over the reference set that `NAME` names: computed once for a model, about a second."""
+    with _lock:
+        if model not in _known:
+            from engine.training.synthetic import set_a
+
+            pairs = [
+                (tokenizer.encode(example.english).ids, tokenizer.encode(example.french).ids)
+                for example in set_a("valid", SENTENCES)
+            ]
+            _known[model] = mean_outputs(model, pairs)
+        return _known[model]
+
+
+@torch.inference_mode()
+def mean_outputs(model: Transformer, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[Place, Tensor]:
+    """The mean of each head's output before W_O over all positions of teacher-forced pairs.
+
+    Args:
+        model: the model.
+        pairs: ids of source and output, </s> last in both.
+
+    Returns:
+        By sublayer, (H, d/H).
+    """
+    config = model.config
+    device = model.embedding.tokens.weight.device
+    sums: dict[Place, Tensor] = {}
+    counts: dict[str, int] = {"source": 0, "target": 0}
+    for start in range(0, len(pairs), BATCH):
+        batch = pairs[start : start + BATCH]
+        source = pad_rows([ids for ids, _ in batch], PAD, device)
+        target = pad_rows([[START, *ids[:-1]] for _, ids in batch], PAD, device)
+        taps = output_buffers(model, len(batch), source.shape[1], target.shape[1])
+        model(source, target, taps)
+        counts["source"] += int((source != PAD).sum())
+        counts["target"] += int((target != PAD).sum())
+        for place, tap in taps.items():
+            assert tap.outputs is not None
+            rows = (source if place[0] == "encoder" else target) != PAD  # (B, Q)
+            total = (tap.outputs * rows[:, None, :, None]).sum(dim=(0, 2))
+            sums[place] = sums.get(place, torch.zeros_like(total)) + total
+    assert len(sums) == config.encoder_layers + 2 * config.decoder_layers
+    return {place: total / counts["source" if place[0] == "encoder" else "target"] for place, total in sums.items()}
+
+
+def output_buffers(model: Transformer, batch: int, source: int, target: int) -> dict[Place, Tap]:
+    """Taps that write down what every head gives, for texts of so many tokens."""
+    config, like = model.config, model.embedding.tokens.weight
+    taps: dict[Place, Tap] = {}
+    for layer in range(config.encoder_layers):
+        shape = (batch, config.heads, source, config.width // config.heads)
+        taps["encoder", layer] = Tap(outputs=like.new_empty(shape))
+    for layer in range(config.decoder_layers):
+        shape = (batch, config.heads, target, config.width // config.heads)
+        taps["decoder", layer] = Tap(outputs=like.new_empty(shape))
+        taps["cross", layer] = Tap(outputs=like.new_empty(shape))
+    return taps
