@@ -1,8 +1,9 @@
-"""Array maths over traces: merging pieces into words, and how much a head looks at a noun."""
+"""Array maths over traces: merging pieces into words, how much a head looks at a noun, rollout, value-weighted maps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +19,7 @@ def merge_words(attention: AttentionMap) -> AttentionMap:
     """
     predicted = attention.predicted_tokens
     by = attention.row_tokens
-    rows, columns = _groups(by), _groups(attention.key_tokens)
+    rows, columns = word_groups(by), word_groups(attention.key_tokens)
     totals = _sums(_sums(attention.weights, columns, axis=3), rows, axis=2)
     sizes = np.array([len(group) for group in rows], dtype=np.float32)[:, None]
     read = rows if by is attention.query_tokens else _words_at(attention.query_tokens, [group[0] for group in rows])
@@ -40,7 +41,7 @@ def _sums(weights: np.ndarray, groups: Sequence[range], axis: int) -> np.ndarray
     return sums
 
 
-def _groups(tokens: Tokens) -> list[range]:
+def word_groups(tokens: Tokens) -> list[range]:
     """Runs of positions that belong to the same word."""
     starts = [i for i in range(len(tokens)) if i == 0 or tokens.words[i] != tokens.words[i - 1]]
     return [range(a, b) for a, b in pairwise([*starts, len(tokens)])]
@@ -48,7 +49,7 @@ def _groups(tokens: Tokens) -> list[range]:
 
 def _words_at(tokens: Tokens, positions: Sequence[int]) -> list[range]:
     """The whole word around each position: what a step read last, where rows are grouped by what they predict."""
-    words = _groups(tokens)
+    words = word_groups(tokens)
     return [next(word for word in words if position in word) for position in positions]
 
 
@@ -74,7 +75,7 @@ def merge_logprobs(logprobs: np.ndarray, tokens: Tokens) -> tuple[Tokens, np.nda
         logprobs: float32 (T,), natural logarithm.
         tokens: the T tokens predicted.
     """
-    groups = _groups(tokens)
+    groups = word_groups(tokens)
     return merge_tokens(tokens, groups), np.add.reduceat(logprobs, [group[0] for group in groups])
 
 
@@ -108,3 +109,64 @@ def resolves(weights: np.ndarray, query: int, candidates: Sequence[Sequence[int]
     others = np.delete(mass, answer, axis=0)
     result: np.ndarray = mass[answer] > others.max(axis=0)
     return result
+
+
+def rollout(attention: AttentionMap) -> AttentionMap:
+    """How much of each input position reaches each position of each layer, if attention alone moved information.
+
+    Source: Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers", eq. 1: Ã(l) = A(l) Ã(l-1), where A(l)
+    is half the mean over heads, half the identity (for the residual connection).
+
+    Args:
+        attention: encoder or decoder self-attention, with the model's own rows.
+
+    Returns:
+        A map with weights (layer, 1, query, input position); rows sum to 1 and what is masked stays 0.
+    """
+    assert attention.kind != "cross", "rollout follows one sequence through its layers"
+    size = len(attention.query_tokens)
+    mean = attention.weights.mean(axis=1, dtype=np.float64)  # (layer, T, T)
+    reached, rows = np.eye(size), []
+    for layer in (mean + np.eye(size)) / 2:
+        reached = layer @ reached
+        rows.append(reached)
+    return replace(
+        attention,
+        weights=np.array(rows, dtype=np.float32)[:, None],
+        head_names=(f"rollout of {attention.heads} heads",),
+    )
+
+
+def value_weighted(attention: AttentionMap, norms: np.ndarray) -> AttentionMap:
+    """How large what each position adds to the row's output is: ‖α v W_O‖, divided by the row's sum.
+
+    Source: Kobayashi et al. 2020, "Attention is Not Only a Weight", eq. 5, where v W_O is f(x).
+
+    Args:
+        attention: the model's own weights α.
+        norms: ‖v W_O‖, float (layer, head, key), ≥ 0.
+
+    Returns:
+        A map whose rows sum to 1; a row that adds nothing at all is 0.
+    """
+    sizes = attention.weights.astype(np.float64) * norms[:, :, None, :]
+    sums = sizes.sum(axis=-1, keepdims=True)
+    shares = np.divide(sizes, sums, out=np.zeros_like(sizes), where=sums > 0)
+    return replace(attention, weights=shares.astype(np.float32))
+
+
+def word_sums(values: np.ndarray, tokens: Tokens) -> np.ndarray:
+    """The last axis, one number for each piece, added up over the pieces of each word."""
+    return _sums(values, word_groups(tokens), axis=-1)
+
+
+def spearman(first: np.ndarray, second: np.ndarray) -> float:
+    """Spearman's rank correlation of two rows, in [−1, 1]; equal values share their mean rank.
+
+    NaN where a row has fewer than three numbers or all of them are equal: there is no order to agree on.
+    """
+    from scipy.stats import spearmanr
+
+    if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    return float(spearmanr(first, second).statistic)

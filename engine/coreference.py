@@ -102,32 +102,8 @@ def _is_word(tokens: Tokens, chosen: np.ndarray) -> bool:
 
 
 _ARTICLES = frozenset(
-    [
-        "le",
-        "la",
-        "les",
-        "un",
-        "une",
-        "des",
-        "du",
-        "de",
-        "au",
-        "aux",
-        "ce",
-        "cet",
-        "cette",
-        "ces",
-        "mon",
-        "ma",
-        "mes",
-        "notre",
-        "nos",
-        "son",
-        "sa",
-        "ses",
-        "ne",
-        "pas",
-    ]
+    {"le", "la", "les", "un", "une", "des", "du", "de", "au", "aux", "ce", "cet", "cette", "ces"}
+    | {"mon", "ma", "mes", "notre", "nos", "son", "sa", "ses", "ne", "pas"}
 )
 
 
