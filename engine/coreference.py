@@ -20,6 +20,7 @@ Span = tuple[int, int]
 """Character offsets (start, end) into a text."""
 
 PRONOUN = re.compile(r"\b(il|elle)\b(?! (?:n'y|y) )", re.IGNORECASE)  # but not "il y a", which stands for nothing
+_JOINS = ("'", "-")
 KEEPS = 0.05  # a margin below this in either sentence is no preference
 
 
@@ -150,6 +151,11 @@ class Decision:
     prefix: str
     words: tuple[str, str]
 
+    def said(self, word: str) -> str:
+        """The beginning of an output that goes on with a word; no space after an apostrophe or a hyphen."""
+        prefix = french_spacing(normalise(self.prefix))
+        return f"{prefix}{'' if not prefix or prefix.endswith(_JOINS) else ' '}{normalise(word)}"
+
 
 def pronoun_span(french: str) -> Span | None:
     """The first "il" or "elle" of a French text; None if there is none."""
@@ -184,9 +190,7 @@ def fork_of(tokenizer: Subwords, decision: Decision) -> Fork:
     for word in decision.words:
         if not normalise(word):
             raise InputError("Give two words to compare, for example il and elle.")
-        prefix = french_spacing(normalise(decision.prefix))
-        glue = "" if not prefix or prefix.endswith(("'", "-")) else " "
-        ways.append(tokenizer.encode(f"{prefix}{glue}{normalise(word)}", end=False).ids)
+        ways.append(tokenizer.encode(decision.said(word), end=False).ids)
     for i, (first, second) in enumerate(zip(*ways, strict=False)):
         if first != second:
             return Fork((START, *ways[0][:i]), first, second)
