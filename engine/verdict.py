@@ -81,7 +81,8 @@ def _looks(sides: tuple[Side, Side], candidates: tuple[str, str]) -> str:
     ]
     text = (
         f"{len(moving)} of {len(places)} heads look more at {candidates[0]} in one sentence and more at "
-        f"{candidates[1]} in the other (by {KEEPS:g} of their attention at least); {len(keeping)} prefer the same noun in both."
+        f"{candidates[1]} in the other (by {KEEPS:g} of their attention at least); "
+        f"{len(keeping)} prefer the same noun in both."
     )
     best = places[0][0]
     one, other = (margins[best.kind][best.layer, best.head] for margins in (first, second))

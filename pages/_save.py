@@ -9,8 +9,8 @@ import streamlit as st
 import viz
 from engine.tables import map_csv, trace_bytes
 from engine.types import Trace
-from pages import _permalink
-from pages._permalink import View
+from pages._address import fits
+from pages._permalink import CODEC, View
 from pages._shown import NAMES, Figure, Shown
 from pages._state import open_view
 from viz.components.standalone import standalone_html
@@ -53,15 +53,15 @@ def menu(trace: Trace, shown: Shown, view: View, figure: Figure, theme: viz.Them
 
 
 def _link(view: View) -> None:
-    address = _permalink.encode(view)
+    address = CODEC.encode(view)
     st.markdown("**Link to exactly this view**")
-    if _permalink.fits(address):
+    if fits(address):
         st.code(f"{(st.context.url or '').split('?')[0]}?{urlencode(address)}", language=None, wrap_lines=True)
     else:
         st.info("The text is too long for a link. Pass on the request file instead: it opens the same view.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.download_button(
-            "Request file", _permalink.to_file(view), "saccade-view.json", "application/json", on_click="ignore"
+            "Request file", CODEC.to_file(view), "saccade-view.json", "application/json", on_click="ignore"
         )
         st.file_uploader("Open a request file", type="json", key="request file", on_change=_open_file)
     if problem := st.session_state.pop("request problem", None):
@@ -73,7 +73,7 @@ def _open_file() -> None:
     if uploaded is None:
         return
     try:
-        view, problems = _permalink.from_file(uploaded.getvalue())
+        view, problems = CODEC.from_file(uploaded.getvalue())
     except ValueError as reason:
         st.session_state["request problem"] = str(reason)
         return

@@ -12,8 +12,9 @@ import streamlit as st
 import viz
 from engine.heads import Pattern, head_patterns
 from engine.types import KINDS, AttentionMap, Trace
-from pages import _permalink, _save, _shared
-from pages._permalink import View
+from pages import _save, _shared
+from pages._address import fits
+from pages._permalink import CODEC, View
 from pages._shown import NAMES, Figure, Shown
 from pages._state import chosen, current_view, look_key, look_of, ready, started, touch, warn_beyond
 from viz.components.grid import grid, grid_data
@@ -96,9 +97,9 @@ def _fragment(trace: Trace, theme: viz.Theme, below: Callable[[View], None]) -> 
 
 def remember(view: View) -> None:
     """Write the view into the address, so that reloading, going back and copying it work."""
-    address = _permalink.encode(view)
-    if not _permalink.fits(address):
-        address = _permalink.without_text(address)
+    address = CODEC.encode(view)
+    if not fits(address):
+        address = CODEC.without_text(address)
         st.info("This text is too long for the address. “Save & share” has a request file that opens the same view.")
     if st.query_params.to_dict() != address:
         st.query_params.from_dict(address)

@@ -6,7 +6,8 @@ import streamlit as st
 
 from engine.analysis import merge_words
 from engine.catalogue import ModelCard
-from pages import _permalink, _shared
+from pages import _shared
+from pages._permalink import CODEC
 from pages._presets import PRESETS, Preset
 from viz.components.lines import LinesView, lines, lines_data
 
@@ -34,7 +35,7 @@ def preset_card(card: ModelCard, name: str, preset: Preset) -> None:
             "pages/translate.py",
             label="Open",
             icon=":material/translate:",
-            query_params=_permalink.encode(preset.view(card)),
+            query_params=CODEC.encode(preset.view(card)),
             disabled=not preset.available(card),
         )
 

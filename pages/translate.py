@@ -12,8 +12,8 @@ from engine.analysis import merge_logprobs
 from engine.catalogue import ModelCard
 from engine.errors import InputError
 from engine.types import Trace
-from pages import _permalink, _shared, _state, _views
-from pages._permalink import View
+from pages import _shared, _state, _views
+from pages._permalink import CODEC, View
 from pages._presets import PRESETS
 
 SENTENCE_ENDS = (".", "?", "!", '"', ")")
@@ -48,7 +48,7 @@ def arrive(card: ModelCard) -> list[str]:
         state.setdefault("own target", state["target"] or "")
         return []
     else:
-        view, problems = _permalink.decode(address)
+        view, problems = CODEC.decode(address)
         first = next(iter(PRESETS.values()))
         if not address:
             view = first.view(card)

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from engine.catalogue import MODELS
-from pages import _permalink
+from pages._permalink import CODEC
 from pages._presets import PRESETS
 
 pytestmark = pytest.mark.browser
@@ -36,7 +36,7 @@ def test_a_card_opens_the_page_in_its_state(home: Page, name: str) -> None:
     expect(home.locator("canvas, .js-plotly-plot .hm").first).to_be_visible(timeout=PATIENCE)
     home.wait_for_timeout(1_000)
     address = {key: values[0] for key, values in parse_qs(urlsplit(home.url).query).items()}
-    assert _permalink.encode(PRESETS[name].view(MODELS["en-fr"])).items() <= address.items()
+    assert CODEC.encode(PRESETS[name].view(MODELS["en-fr"])).items() <= address.items()
     assert home.get_by_role("alert").count() == 0
 
 

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pages import _permalink
-from pages._permalink import LONGEST_ADDRESS, READERS, View, decode, encode, fits, from_file, to_file, without_text
+from pages._address import LONGEST_ADDRESS, fits
+from pages._permalink import CODEC, View
+
+encode, decode, to_file, from_file = CODEC.encode, CODEC.decode, CODEC.to_file, CODEC.from_file
+without_text = CODEC.without_text
 
 positions = st.lists(st.integers(0, 511), max_size=6, unique=True).map(lambda found: tuple(sorted(found)))
 places = st.tuples(st.integers(0, 31), st.integers(0, 31))
@@ -112,11 +115,11 @@ def test_another_file_is_refused_with_a_reason(content):
 
 
 def test_every_field_of_a_view_has_a_reader():
-    assert list(READERS) == [field.name for field in fields(View)]
+    assert list(CODEC.forms) == [field.name for field in fields(View)]
 
 
 def test_an_address_with_heads_reads_as_on_the_screen():
-    assert _permalink.decode({"other": "2.4"})[0].other == (1, 3)
+    assert decode({"other": "2.4"})[0].other == (1, 3)
 
 
 def test_a_number_in_a_request_file_is_read_or_named():

@@ -17,7 +17,7 @@ import engine.catalogue
 from engine.catalogue import MODELS
 from engine.runner import Runner, load
 from engine.types import Trace, TraceRequest
-from pages import _permalink
+from pages._permalink import CODEC
 from pages._presets import PRESETS
 from viz.components.packing import unpack
 
@@ -306,7 +306,7 @@ def test_another_sentence_and_then_another_reduction_of_a_map_seen_before() -> N
 
 
 def test_a_hint_is_shown_with_its_own_head_only() -> None:
-    page = opened(**_permalink.encode(PRESETS["previous"].view(MODELS["en-fr"])))
+    page = opened(**CODEC.encode(PRESETS["previous"].view(MODELS["en-fr"])))
     hint = PRESETS["previous"].explanation(MODELS["en-fr"])
     assert any(hint in element.value for element in page.markdown)
     head = next(box for box in page.selectbox if box.label == "Head")
@@ -320,13 +320,13 @@ def test_every_preset_opens_and_shows_its_role(name: str) -> None:
     page.button(key=f"preset {name}").click().run()
     assert not page.exception and not page.error and not page.warning
     assert page.text_input(key="text").value == PRESETS[name].text
-    expected = _permalink.encode(PRESETS[name].view(MODELS["en-fr"]))
+    expected = CODEC.encode(PRESETS[name].view(MODELS["en-fr"]))
     assert expected.items() <= address_of(page).items()
 
 
 def test_the_pronouns_of_the_presets_are_the_pinned_words() -> None:
     for name, word in (("tired", "it"), ("wide", "it"), ("its", "its")):
-        page = opened(**_permalink.encode(PRESETS[name].view(MODELS["en-fr"])))
+        page = opened(**CODEC.encode(PRESETS[name].view(MODELS["en-fr"])))
         header, _ = received(page)
         assert [header["tokens"]["query"][i]["label"] for i in header["start"]["query"]] == [word]
 
