@@ -62,7 +62,11 @@ class Places:
 
 
 def places(
-    trace: Trace, pronoun: Span | None, candidates: tuple[Span | None, Span | None], french: Span | None
+    trace: Trace,
+    pronoun: Span | None,
+    candidates: tuple[Span | None, Span | None],
+    french: Span | None,
+    said: tuple[Span | None, Span | None] | None = None,
 ) -> Places:
     """The positions of marked spans in a trace.
 
@@ -74,13 +78,22 @@ def places(
         pronoun: in the source text.
         candidates: A and B, in the source text.
         french: the French pronoun, in the translation.
+        said: the candidates' French words, in the translation; None to find them.
     """
     at = tuple(positions_of(trace.source, *span) if span else () for span in (pronoun, *candidates))
     steps = positions_of(trace.predicted, *french) if french else ()
-    read = tuple(_read_of(trace, found, steps[0]) if steps and found else () for found in at[1:])
-    if read[0] == read[1]:  # one word for both says nothing of either
-        read = ((), ())
+    if said is not None:
+        read = tuple(_read_at(trace, span) if span else () for span in said)
+    else:
+        read = tuple(_read_of(trace, found, steps[0]) if steps and found else () for found in at[1:])
+        if read[0] == read[1]:  # one word for both says nothing of either
+            read = ((), ())
     return Places(at[0], at[1], at[2], steps, read[0], read[1])
+
+
+def _read_at(trace: Trace, span: Span) -> tuple[int, ...]:
+    """Where the tokens read spell a span of the translation: one step after they are predicted."""
+    return tuple(step + 1 for step in positions_of(trace.predicted, *span) if step + 1 < len(trace.read))
 
 
 def _read_of(trace: Trace, found: Sequence[int], before: int) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ the answer, on everything after it. Each measure answers another question; `agre
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from engine.coreference import Places
 from engine.gradients import Objective, attention_gradients, input_gradients
 from engine.interventions import Head
 from engine.models.attention import MultiHeadAttention
-from engine.models.taps import Place, Tap
+from engine.models.taps import UNTAPPED, Place, Tap
 from engine.models.transformer import DecoderLayer, EncoderLayer, Transformer
 from engine.runner import Runner
 from engine.types import KINDS, AttentionMap, Kind, Tokens, Trace
@@ -58,17 +58,23 @@ def value_weighted_maps(runner: Runner, trace: Trace) -> dict[Kind, AttentionMap
     return {kind: value_weighted(trace.maps[kind], norms[kind]) for kind in KINDS}
 
 
+def value_weighted_of(runner: Runner, text: str, kind: Kind) -> AttentionMap:
+    """One of `value_weighted_maps`, for a text with the model's own output."""
+    return value_weighted_maps(runner, runner.trace(text))[kind]
+
+
 @torch.inference_mode()
 def _value_norms(runner: Runner, trace: Trace) -> dict[Kind, np.ndarray]:
     """‖v W_O‖ by kind, float32 (layer, head, key)."""
     model, config = runner.model, runner.model.config
     like = model.embedding.tokens.weight
+    edits = runner.edits(trace.request.interventions).at(0)
     taps: dict[Place, Tap] = {}
     for kind in KINDS:
         layers = config.encoder_layers if kind == "encoder" else config.decoder_layers
         shape = (1, config.heads, len(trace.maps[kind].key_tokens), config.width // config.heads)
         for layer in range(layers):
-            taps[kind, layer] = Tap(values=like.new_empty(shape))
+            taps[kind, layer] = replace(edits.get((kind, layer), UNTAPPED), values=like.new_empty(shape))
     model(runner.tensor(trace.source.ids), runner.tensor(trace.read.ids), taps)
     norms: dict[Kind, np.ndarray] = {}
     for kind in KINDS:
@@ -188,3 +194,9 @@ def agreement(found: Measures) -> tuple[tuple[str, ...], np.ndarray]:
     sizes = [np.abs(found.rows[name])[shown] for name in names]
     table = np.array([[spearman(one, other) for other in sizes] for one in sizes])
     return names, table
+
+
+def measures_of(runner: Runner, text: str, where: Places, head: Head, against: int | None = None) -> Measures:
+    """`measures` for a text with the model's own output, of the logit of its French pronoun (`objective_at`)."""
+    trace = runner.trace(text)
+    return measures(runner, trace, where, head, objective_at(trace, where, against))

@@ -4,12 +4,39 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from engine.coreference import keeps_preference
 from engine.record import save_trace
-from engine.types import AttentionMap, Trace
+from engine.types import AttentionMap, Kind, Trace
+
+
+class HeadRow(NamedTuple):
+    """One head of a minimal pair; layers and heads count from 1 here.
+
+    Attributes:
+        map: "encoder", "decoder" or "cross".
+        layer, head: from 1.
+        first, second: the preference in each sentence: attention from the pronoun to candidate A minus that to B.
+        change: the first minus the second.
+        off_first, off_second: what switching the head off adds to the log-odds, in nats.
+        keeps: whether it prefers the same candidate in both.
+    """
+
+    map: Kind
+    layer: int
+    head: int
+    first: float
+    second: float
+    change: float
+    off_first: float
+    off_second: float
+    keeps: bool
+
 
 COLUMNS = ("head", "query_index", "query", "key_index", "key", "weight")
 
@@ -48,6 +75,39 @@ def map_csv(attention: AttentionMap, layer: int, heads: Sequence[int]) -> str:
         weights = attention.weights[layer, head]
         for i, query in enumerate(attention.row_labels):
             writer.writerows((head, i, query, j, key, _decimal(weights[i, j])) for j, key in columns)
+    return text.getvalue()
+
+
+def head_rows(
+    margins: Sequence[Mapping[Kind, np.ndarray]], changes: Sequence[Mapping[Kind, np.ndarray]] | None = None
+) -> list[HeadRow]:
+    """One row for each head of a minimal pair.
+
+    Args:
+        margins: of both sentences, by kind (layer, head); NaN where not measured.
+        changes: of the log-odds with the head off, in both sentences; None where they were not measured.
+    """
+    first, second = margins
+    rows = []
+    for kind, one in first.items():
+        keeps = keeps_preference(one, second[kind])
+        for at in np.ndindex(one.shape):
+            a, b = float(one[at]), float(second[kind][at])
+            off = [float(side[kind][at]) for side in changes] if changes else [math.nan, math.nan]
+            rows.append(HeadRow(kind, at[0] + 1, at[1] + 1, a, b, a - b, off[0], off[1], bool(keeps[at])))
+    return rows
+
+
+def heads_csv(
+    margins: Sequence[Mapping[Kind, np.ndarray]], changes: Sequence[Mapping[Kind, np.ndarray]] | None = None
+) -> str:
+    """`head_rows` as CSV (RFC 4180), six digits behind the point; what was not measured is empty."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(HeadRow._fields)
+    for row in head_rows(margins, changes):
+        numbers = ["" if math.isnan(value) else f"{value:.6f}" for value in row[3:8]]
+        writer.writerow([row.map, row.layer, row.head, *numbers, "yes" if row.keeps else "no"])
     return text.getvalue()
 
 

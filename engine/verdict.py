@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,11 +27,13 @@ class Side:
         outcome: what the model says at the decision.
         margins: by kind (layer, head), NaN where not measured.
         sweep: the log-odds with each head off.
+        patched: the log-odds with each head's output taken from the other sentence.
     """
 
     outcome: Outcome
     margins: Mapping[Kind, np.ndarray]
     sweep: Sweep
+    patched: Sweep
 
 
 def verdict(sides: tuple[Side, Side], decision: Decision, candidates: tuple[str, str]) -> tuple[str, ...]:
@@ -45,7 +47,8 @@ def verdict(sides: tuple[Side, Side], decision: Decision, candidates: tuple[str,
     return (
         _says(sides, decision),
         _looks(sides, candidates),
-        _matters(sides, decision),
+        _matters(sides),
+        _carries(sides),
         *_agrees(sides),
     )
 
@@ -97,16 +100,33 @@ def _moves(first: Mapping[Kind, np.ndarray], second: Mapping[Kind, np.ndarray], 
     return one * other < 0 and min(abs(one), abs(other)) >= KEEPS
 
 
-def _matters(sides: tuple[Side, Side], decision: Decision) -> str:
+def _matters(sides: tuple[Side, Side]) -> str:
     parts = []
     for name, side in zip(NUMBERS, sides, strict=True):
         head, value = ranked(side.sweep.change)[0]
-        flips = [head for head, off in ranked(side.sweep.off) if off * side.sweep.base < 0]
-        turned = f"{len(flips)} of them turn the answer" if flips else "none of them turns the answer"
         parts.append(
-            f"in the {name} sentence {head.name} matters most ({signed(value)} of {signed(side.sweep.base)}), {turned}"
+            f"in the {name} sentence {head.name} matters most ({signed(value)} to {signed(side.sweep.base)}), "
+            f"{_turning(side.sweep)}"
         )
     return f"Switching heads off one at a time: {'; '.join(parts)}."
+
+
+def _turning(sweep: Sweep) -> str:
+    """How many heads turn the answer, each by itself."""
+    count = sum(off * sweep.base < 0 for _, off in ranked(sweep.off))
+    return "and no head turns the answer" if not count else f"and {count} turn{'s' * (count == 1)} the answer"
+
+
+def _carries(sides: tuple[Side, Side]) -> str:
+    parts = []
+    for name, side in zip(NUMBERS, sides, strict=True):
+        head, value = ranked(side.patched.change)[0]
+        after = side.patched.base + value
+        parts.append(
+            f"in the {name}, {head.name} moves the log-odds from {signed(side.patched.base)} to {signed(after)}, "
+            f"{_turning(side.patched)}"
+        )
+    return f"Giving one head what it says in the other sentence (activation patching): {'; '.join(parts)}."
 
 
 def _agrees(sides: tuple[Side, Side]) -> list[str]:
@@ -158,8 +178,3 @@ def ranked(values: Mapping[Kind, np.ndarray]) -> list[tuple[Head, float]]:
 def signed(value: float, digits: int = 2) -> str:
     """A number with its sign, which is a minus sign and no hyphen: "+0.31", "−1.20"."""
     return f"{value:+.{digits}f}".replace("-", "−")
-
-
-def five_largest(values: Sequence[tuple[Head, float]]) -> tuple[Head, ...]:
-    """The five heads at the top of a ranking."""
-    return tuple(head for head, _ in values[:5])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -9,17 +11,21 @@ import streamlit as st
 import viz
 from engine.tables import map_csv, trace_bytes
 from engine.types import Trace
-from pages._address import fits
+from pages._address import Codec, fits
 from pages._permalink import CODEC, View
 from pages._shown import NAMES, Figure, Shown
 from pages._state import open_view
 from viz.components.standalone import standalone_html
 
+V = TypeVar("V")
+
 
 def menu(trace: Trace, shown: Shown, view: View, figure: Figure, theme: viz.Theme) -> None:
     """The menu "Save & share" under a figure."""
     with st.popover("Save & share", icon=":material/share:"):
-        _link(view)
+        link(CODEC, view, "saccade-view.json", "request file", _open_file)
+        if problem := st.session_state.pop("request problem", None):
+            st.error(problem)
         st.markdown("**Save**")
         name = f"{view.model.split('@')[0]}-{view.map}"
         with st.container(horizontal=True):
@@ -52,20 +58,25 @@ def menu(trace: Trace, shown: Shown, view: View, figure: Figure, theme: viz.Them
         st.caption("Pictures: the buttons SVG and PNG beside the figure save what is on the screen.")
 
 
-def _link(view: View) -> None:
-    address = CODEC.encode(view)
+def link(codec: Codec[V], view: V, file_name: str, key: str, opened: Callable[[], None]) -> None:
+    """The address of a view to copy, its request file, and a place to open one.
+
+    Args:
+        codec: of the page.
+        view: what is shown.
+        file_name: of the request file.
+        key: of the uploader; the session holds what was uploaded under it.
+        opened: called when a file was uploaded, or taken away again.
+    """
+    address = codec.encode(view)
     st.markdown("**Link to exactly this view**")
     if fits(address):
         st.code(f"{(st.context.url or '').split('?')[0]}?{urlencode(address)}", language=None, wrap_lines=True)
     else:
         st.info("The text is too long for a link. Pass on the request file instead: it opens the same view.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.download_button(
-            "Request file", CODEC.to_file(view), "saccade-view.json", "application/json", on_click="ignore"
-        )
-        st.file_uploader("Open a request file", type="json", key="request file", on_change=_open_file)
-    if problem := st.session_state.pop("request problem", None):
-        st.error(problem)
+        st.download_button("Request file", codec.to_file(view), file_name, "application/json", on_click="ignore")
+        st.file_uploader("Open a request file", type="json", key=key, on_change=opened)
 
 
 def _open_file() -> None:

@@ -10,10 +10,10 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar, TypeVarTuple
 
 import altair as alt
 
@@ -31,6 +31,9 @@ from engine.types import Trace, TraceRequest
 from engine.weights import WEIGHTS
 
 SWITCH = 2e-4  # seconds
+RESULTS = 256  # of single computations kept in memory; most are a few kilobytes
+R = TypeVar("R")
+Values = TypeVarTuple("Values")
 TRACES = 32  # kept in memory: at 128 tokens one trace of en-fr is 7 MB
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]()#+!|<>$~:^&.-]")
 log = logging.getLogger("saccade")
@@ -77,6 +80,28 @@ def _trace(request: TraceRequest, name: str, where: str) -> Trace:
 def trace(card: ModelCard, text: str, target: str | None = None) -> Trace:
     """The trace of a text; asked again, by this session or another, it comes from memory."""
     return _trace(runner(card).request(text, target), card.name, device())
+
+
+@st.cache_resource(max_entries=RESULTS, show_spinner=False)
+def _computed(
+    identity: str, name: str, where: str, what: str, arguments: tuple[Any, ...], _compute: Callable[..., Any]
+) -> Any:
+    model = _runner(identity, name, where)
+    with _computing:
+        return _compute(model, *arguments)
+
+
+def computed(card: ModelCard, compute: Callable[[Runner, *Values], R], *arguments: *Values) -> R:
+    """What a function of the engine makes of a model and plain values; asked again, it comes from memory.
+
+    Args:
+        card: of the model.
+        compute: takes the runner first.
+        arguments: strings, numbers, and tuples or frozen dataclasses of them: what the result depends on.
+    """
+    what = f"{compute.__module__}.{compute.__qualname__}"
+    result: R = _computed(card.identity, card.name, device(), what, arguments, compute)
+    return result
 
 
 @st.cache_data(show_spinner=False)

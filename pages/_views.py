@@ -14,6 +14,7 @@ from engine.heads import Pattern, head_patterns
 from engine.types import KINDS, AttentionMap, Trace
 from pages import _save, _shared
 from pages._address import fits
+from pages._lab import PRESENTER
 from pages._permalink import CODEC, View
 from pages._shown import NAMES, Figure, Shown
 from pages._state import chosen, current_view, look_key, look_of, ready, started, touch, warn_beyond
@@ -22,7 +23,6 @@ from viz.components.lines import Controls, LinesView, lines, lines_data
 from viz.components.playback import PlaybackView, playback, playback_data
 from viz.components.save import save_picture
 
-PRESENTER = 1.5  # how much larger type and rows are for the last row of a classroom
 MAP_HELP = (
     "**Source → source**: encoder self-attention. **Output → output**: decoder self-attention, masked: a token sees "
     "only itself and those before it. **Output → source**: cross-attention, a row is the step that predicts its token."

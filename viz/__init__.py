@@ -1,13 +1,16 @@
-"""Figures: pure functions from a typed value of the engine to an Altair chart or a Plotly figure.
+"""Figures: pure functions from a typed value of the engine to an Altair chart, a Plotly figure or HTML.
 
 `lines` draws the line diagram of one layer, `heatmap` the weights of one head, `heatmap_pair` and `heatmap_difference`
-those of two, `token_strip` the probabilities of an output; `theme` holds the colours, one per head and the same in
-every figure. Nothing here knows torch or streamlit.
+those of two, `token_strip` the probabilities of an output, `measure_rows` several measures of the same words and
+`agreement_table` how far they agree; `small_table` and `text_change` are text; `theme` holds the colours, one per head
+and the same in every figure. Nothing here knows torch or streamlit.
 """
 
 from viz.axes import HeadOf
 from viz.heatmap import heatmap, heatmap_difference, heatmap_pair
 from viz.lines import lines
+from viz.measures import agreement_table, measure_rows
+from viz.texts import small_table, text_change
 from viz.theme import DARK, HEAD_COLOURS, LIGHT, THEMES, Theme, head_colour, head_dash
 from viz.tokens import token_strip
 
@@ -18,11 +21,15 @@ __all__ = [
     "THEMES",
     "HeadOf",
     "Theme",
+    "agreement_table",
     "head_colour",
     "head_dash",
     "heatmap",
     "heatmap_difference",
     "heatmap_pair",
     "lines",
+    "measure_rows",
+    "small_table",
+    "text_change",
     "token_strip",
 ]

@@ -17,6 +17,7 @@ import engine.catalogue
 from engine.catalogue import MODELS
 from engine.runner import Runner, load
 from engine.types import Trace, TraceRequest
+from pages import _address
 from pages._permalink import CODEC
 from pages._presets import PRESETS
 from viz.components.packing import unpack
@@ -234,7 +235,7 @@ def test_another_sentence_drops_pins_and_a_forced_translation() -> None:
 def test_a_text_too_long_for_an_address_keeps_the_rest_and_offers_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     page = opened(layer="2")
     assert "text" in address_of(page)
-    monkeypatch.setattr(_permalink, "LONGEST_ADDRESS", 50)
+    monkeypatch.setattr(_address, "LONGEST_ADDRESS", 50)
     page = asked(page, "I am tired.")
     assert not page.exception and not page.error
     rest = {"model": MODELS["en-fr"].identity, "layer": "2", "least": "0.05", "heads": "1.2.3.4.5.6.7.8"}
