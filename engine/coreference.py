@@ -182,7 +182,8 @@ def find_decision(first: Trace, second: Trace) -> Decision | None:
     """
     for trace in (first, second):
         if span := pronoun_span(trace.translation):
-            return Decision(trace.translation[: span[0]].strip(), ("il", "elle"))
+            capital = trace.translation[span[0]].isupper()
+            return Decision(trace.translation[: span[0]].strip(), ("Il", "Elle") if capital else ("il", "elle"))
     one, other = (merge_words(trace.maps["cross"]).row_tokens for trace in (first, second))
     for i, (a, b) in enumerate(zip(one.labels, other.labels, strict=False)):
         if a != b and not (one.special[i] or other.special[i]):

@@ -59,17 +59,18 @@ def _says(sides: tuple[Side, Side], decision: Decision) -> str:
         f"{max(side.outcome.probabilities):.0%} {word}, log-odds {signed(side.outcome.log_odds)}"
         for side, word in zip(sides, said, strict=True)
     )
-    if said[0] != said[1]:
-        text = (
-            f"The model tells the sentences apart: “{said[0]}” in the first ({first}), "
-            f"“{said[1]}” in the second ({second})."
-        )
-    else:
-        text = f"The model does not tell the sentences apart: it prefers “{said[0]}” in both ({first}; {second})."
     unsure = [name for name, side in zip(NUMBERS, sides, strict=True) if sum(side.outcome.probabilities) < SURE]
     if unsure:
-        text += f" In the {' and the '.join(unsure)} it would rather say neither of the two words."
-    return text
+        return (
+            f"Of the two words the model prefers “{said[0]}” in the first ({first}) and “{said[1]}” in the second "
+            f"({second}), but in the {' and the '.join(unsure)} it would rather say neither."
+        )
+    if said[0] == said[1]:
+        return f"The model does not tell the sentences apart: it prefers “{said[0]}” in both ({first}; {second})."
+    return (
+        f"The model tells the sentences apart: “{said[0]}” in the first ({first}), "
+        f"“{said[1]}” in the second ({second})."
+    )
 
 
 def _looks(sides: tuple[Side, Side], candidates: tuple[str, str]) -> str:
@@ -105,8 +106,8 @@ def _matters(sides: tuple[Side, Side]) -> str:
     for name, side in zip(NUMBERS, sides, strict=True):
         head, value = ranked(side.sweep.change)[0]
         parts.append(
-            f"in the {name} sentence {head.name} matters most ({signed(value)} to {signed(side.sweep.base)}), "
-            f"{_turning(side.sweep)}"
+            f"in the {name} sentence {head.name} matters most (log-odds from {signed(side.sweep.base)} to "
+            f"{signed(side.sweep.base + value)}), {_turning(side.sweep)}"
         )
     return f"Switching heads off one at a time: {'; '.join(parts)}."
 

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ from engine.weights import WEIGHTS
 
 SWITCH = 2e-4  # seconds
 RESULTS = 256  # of single computations kept in memory; most are a few kilobytes
+TURN = 1e-3  # seconds in which a waiting session can begin
 R = TypeVar("R")
 Values = TypeVarTuple("Values")
 TRACES = 32  # kept in memory: at 128 tokens one trace of en-fr is 7 MB
@@ -101,6 +103,34 @@ def computed(card: ModelCard, compute: Callable[[Runner, *Values], R], *argument
     """
     what = f"{compute.__module__}.{compute.__qualname__}"
     result: R = _computed(card.identity, card.name, device(), what, arguments, compute)
+    return result
+
+
+def computed_slowly(
+    card: ModelCard, title: str, total: int, compute: Callable[[Runner, Callable[[int], None]], R]
+) -> R:
+    """A long computation under a progress bar; other sessions have their turn after each step, and leaving ends it.
+
+    Args:
+        card: of the model.
+        title: beside the bar.
+        total: the number of steps.
+        compute: takes the runner, and what to call with the number of steps done since the last call.
+    """
+    model = runner(card)
+    bar, done = st.progress(0.0, title), 0
+
+    def report(steps: int) -> None:
+        nonlocal done
+        done += steps
+        bar.progress(min(done / max(total, 1), 1.0), f"{title}: {done:,} of {total:,}")
+        _computing.release()
+        time.sleep(TURN)
+        _computing.acquire()
+
+    with _computing:
+        result = compute(model, report)
+    bar.empty()
     return result
 
 
