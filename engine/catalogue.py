@@ -12,7 +12,7 @@ from engine.errors import UnknownModel
 ASSETS = Path(__file__).parent.parent / "assets"
 
 Family = Literal["transformer"]
-Capability = Literal["translate", "encoder", "decoder", "cross"]
+Capability = Literal["translate", "encoder", "decoder", "cross", "interventions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class ModelCard:
         title: for a menu.
         summary: one sentence for a screen.
         sha256: checksum of every file of the model, by file name; "weights.safetensors" among them.
-        supports: what pages may ask of it: "translate", and the kinds of attention maps it has.
+        supports: what pages may ask of it: "translate", the kinds of attention maps it has, and
+            "interventions": its heads can be changed and its output differentiated.
         longest: the most source tokens it takes, </s> included.
         data: what it was trained on, with licences.
         licence: of the weights.
@@ -66,7 +67,7 @@ MODELS: dict[str, ModelCard] = {
             "tokenizer.model": "e221fc9523057c6767c988e02d8e8cda350ea6656658b675ed6c02e3089263b1",
             "config.json": "4e4c9270f8f13cbd9f0e768381b21dd33bbb30f98810ce42fe1d0961f956d364",
         },
-        supports=frozenset({"translate", "encoder", "decoder", "cross"}),
+        supports=frozenset({"translate", "encoder", "decoder", "cross", "interventions"}),
         longest=128,
         data=(
             "Tatoeba English-French pairs (149,332), CC-BY 2.0 FR",

@@ -275,7 +275,7 @@ def _show_ablation(done: Ablation, theme: viz.Theme) -> None:
     sure = "does not hold 0" if done.low > 0 or done.high < 0 else "holds 0"
     st.markdown(
         f"The drop is **{100 * done.drop:.1f} points**; its 95 % interval, {100 * done.low:.1f} to "
-        f"{100 * done.high:.1f}, {sure}. {done.on.right.total:,} sentences under the beginning of their reference translation"
+        f"{100 * done.high:.1f}, {sure}. {done.on.right.total:,} sentences, after the beginning of their translation"
         + (f", {done.left_out} left out." if done.left_out else ".")
     )
 

@@ -238,7 +238,7 @@ def sections(card: ModelCard, pair: PairShown, sides: tuple[Side, Side] | None, 
 def page() -> None:
     """Draw the page."""
     with _shared.errors_as_sentences():
-        card = _shared.pick_model("translate", "encoder", "cross")
+        card = _shared.pick_model("translate", "interventions")
         problems = _lab.arrive(fallback())
         view = _lab.current()
         if view.model and view.model != card.identity:

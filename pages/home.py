@@ -58,6 +58,11 @@ def page() -> None:
             st.markdown(ABILITIES)
             st.page_link("pages/translate.py", label="Translate a sentence of your own", icon=":material/translate:")
             st.page_link(
+                "pages/coreference.py",
+                label="What does “it” refer to, and which head decides?",
+                icon=":material/call_split:",
+            )
+            st.page_link(
                 "pages/models.py", label="How the models were made, and what they score", icon=":material/inventory_2:"
             )
         st.subheader("Begin with an example", anchor=False)
@@ -74,6 +79,8 @@ ABILITIES = """
 - **All heads** at a glance, each with its pattern; one click opens it.
 - **Heatmap** of one head, of two side by side, or of their difference.
 - **Edit the translation** and see what the model makes of your words.
+- **Coreference**: two sentences that differ in a word; which heads look at the right noun, and which of them matter:
+  switch heads off, swap them, or make them look elsewhere.
 - **Save** SVG, PNG, CSV, NPZ, a page that works offline, and a link that restores the view.
 """
 

@@ -24,6 +24,11 @@ OFFERS: dict[Capability, tuple[str, str]] = {
     "encoder": ("Translate", "source → source: where each word of your sentence looks, in every layer and head"),
     "decoder": ("Translate", "output → output: where each output word looks among those before it"),
     "cross": ("Translate", "output → source: where the model looks while it predicts each output word"),
+    "interventions": (
+        "Coreference",
+        "which heads look from a pronoun at its noun, and what is said with heads switched off, patched or made to "
+        "look elsewhere",
+    ),
 }
 """What a page shows of a model that can do this; pages are named as in the menu."""
 
