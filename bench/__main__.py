@@ -73,6 +73,14 @@ def latency(
 
 
 @app.command()
+def knockout(as_data: JsonOption = False, rounds: RoundsOption = None) -> None:
+    """Every head off in turn in one sweep, against one forward for each."""
+    from bench.knockout import knockout
+
+    _show([lambda: knockout(rounds or 5)], as_data)
+
+
+@app.command()
 def imports(as_data: JsonOption = False, rounds: RoundsOption = None) -> None:
     """`import engine` against `import torch`."""
     from bench.imports import imports
@@ -115,11 +123,12 @@ def everything(as_data: JsonOption = False) -> None:
     from bench.capture import capture
     from bench.components import grid, lines
     from bench.imports import imports
+    from bench.knockout import knockout
     from bench.latency import latency
     from bench.load import load
     from bench.paint import paint
 
-    _show([imports, capture, latency, paint, lines, grid, load], as_data)
+    _show([imports, capture, knockout, latency, paint, lines, grid, load], as_data)
 
 
 if __name__ == "__main__":

@@ -87,13 +87,15 @@ def compile_edits(
     weights: defaultdict[Place, list[Edit]] = defaultdict(list)
     outputs: defaultdict[Place, list[Edit]] = defaultdict(list)
     for one in interventions:
-        for place, heads in _by_place(one.heads, config).items():
+        places = _by_place(one.heads, config)
+        given = donor(one) if isinstance(one, Patch) and places else {}
+        for place, heads in places.items():
             if isinstance(one, KnockOut):
                 outputs[place].append(_knock_out(heads, means()[place] if one.by == "mean" else None))
             elif isinstance(one, Patch):
-                outputs[place].append(_patch(heads, donor(one)[place], one))
+                outputs[place].append(_patch(heads, given[place], one))
             else:
-                weights[place].append(_force(heads, one))
+                weights[place].append(_force(heads, one, causal=place[0] == "decoder"))
     return Edits({k: tuple(v) for k, v in weights.items()}, {k: tuple(v) for k, v in outputs.items()})
 
 
@@ -145,19 +147,22 @@ def _patch(heads: list[int], donor: Tensor, patch: Patch) -> Edit:
     return edit
 
 
-def _force(heads: list[int], force: Force) -> Edit:
-    if {*force.keys} & {*force.onto}:
+def _force(heads: list[int], force: Force, *, causal: bool) -> Edit:
+    keys, onto = (tuple(dict.fromkeys(side)) for side in (force.keys, force.onto))  # each counts once
+    if {*keys} & {*onto}:
         raise InputError("Attention cannot be moved onto the tokens it is taken from. Choose two different nouns.")
+    if below := [position for position in (*force.rows, *keys, *onto) if position < 0]:
+        raise InputError(f"There is no position {below[0] + 1}: positions count from 1. Choose one of the tokens.")
 
     def edit(weights: Tensor, first: int) -> Tensor:
-        rows = [row - first for row in force.rows if 0 <= row - first < weights.shape[2]]
-        keys, onto = ([key for key in side if key < weights.shape[3]] for side in (force.keys, force.onto))
-        if not (rows and keys and onto):
-            return weights
+        queries, length = weights.shape[2:]
         changed = weights.clone()
-        for head in heads:
-            for row in rows:
-                changed[:, head, row] = _moved(weights[:, head, row], keys, onto)
+        for row in (row - first for row in force.rows if 0 <= row - first < queries):
+            end = first + row + 1 if causal else length  # no row looks at what comes after it, in a full pass either
+            taken, given = ([key for key in side if key < end] for side in (keys, onto))
+            if taken and given:
+                for head in heads:
+                    changed[:, head, row] = _moved(weights[:, head, row], taken, given)
         return changed
 
     return edit

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
-from engine.types import Kind
+from engine.types import KINDS, Kind
 
 Means = Literal["zero", "mean"]
 
@@ -93,17 +93,41 @@ def from_json(values: Mapping[str, Any]) -> Intervention:
         ValueError: it is no intervention.
     """
     try:
-        kind = _KINDS[values["do"]]
-        fields = {name: value for name, value in values.items() if name != "do"}
-        heads = tuple(Head(kind, int(layer), int(head)) for kind, layer, head in fields.pop("heads"))
-        return kind(heads, **{name: _frozen(value) for name, value in fields.items()})
-    except (KeyError, TypeError, ValueError) as error:
+        fields = {name: _frozen(value) for name, value in values.items()}
+        kind = _KINDS[fields.pop("do")]
+        fields["heads"] = tuple(Head(*head) for head in fields["heads"])
+        made = kind(**fields)
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError("this is no intervention") from error
+    if not _is_sound(made):
+        raise ValueError("this is no intervention")
+    return made
 
 
 def _frozen(value: Any) -> Any:
     """Lists as tuples, all the way down."""
     return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+def _is_sound(made: Intervention) -> bool:
+    """Whether every field has what its type says: files and addresses may hold anything."""
+    if not all(head.kind in KINDS and _are_counts(head[1:]) for head in made.heads):
+        return False
+    if isinstance(made, KnockOut):
+        return made.by in get_args(Means)
+    if isinstance(made, Force):
+        return all(map(_are_counts, (made.rows, made.keys, made.onto)))
+    texts = isinstance(made.text, str) and isinstance(made.target, str | None)
+    return texts and _is_row(made.positions) and all(_are_counts(pair) and len(pair) == 2 for pair in made.positions)
+
+
+def _are_counts(values: Any) -> bool:
+    """Whether these are positions, layers or heads: a tuple of whole numbers from 0."""
+    return _is_row(values) and all(type(value) is int and value >= 0 for value in values)
+
+
+def _is_row(values: Any) -> bool:
+    return isinstance(values, tuple)
 
 
 _KINDS: Mapping[str, type[KnockOut] | type[Patch] | type[Force]] = {

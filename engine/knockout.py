@@ -17,7 +17,6 @@ from engine.models.taps import Place
 from engine.models.transformer import DecoderLayer, EncoderLayer, Transformer
 from engine.types import KINDS, Kind
 
-
 Instead = Callable[[Place, Tensor], Tensor]
 """What stands in place of heads' outputs: from a sublayer and its own (H, Q, d/H) to others of that shape.
 
@@ -38,13 +37,14 @@ def from_another_run(outputs: Mapping[Place, Tensor], positions: Mapping[Kind, S
     """What each head gives in another run, at the positions aligned with this one's; elsewhere its own.
 
     Args:
-        outputs: of the other run, (H, Q, d/H) by sublayer.
+        outputs: of the other run, (H, Q, d/H) by sublayer; it has read as many output tokens as this one.
         positions: by kind, (there, here).
     """
 
     def instead(place: Place, own: Tensor) -> Tensor:
         pairs = positions[place[0]]
         length = outputs[place].shape[1] if place[0] != "encoder" else own.shape[1]
+        assert own.shape[1] in (1, length), "the prefixes differ in length"
         first = length - own.shape[1]
         changed = own.clone()
         for there, here in pairs:
@@ -89,7 +89,7 @@ class Sweep:
 
 @torch.inference_mode()
 def log_odds(model: Transformer, source: Sequence[int], fork: Fork) -> float:
-    """log p(first) − log p(second) at the end of the prefix, in nats, with all heads on."""
+    """Log p(first) − log p(second) at the end of the prefix, in nats, with all heads on."""
     device = model.embedding.tokens.weight.device
     logits = model(torch.tensor([source], device=device), torch.tensor([fork.prefix], device=device))[0, -1]
     return float(logits[fork.first] - logits[fork.second])

@@ -132,7 +132,7 @@ def measures(runner: Runner, trace: Trace, where: Places, head: Head, objective:
 
     Pieces are put together as in `merge_words`: a word looked at has the sum over its pieces, a pronoun of several
     pieces the mean over its rows; of `gradient × attention` too, but the row of a decoder or cross head is the step
-    that decides alone.
+    that decides alone. Gradients are those of the model as it is, whatever a trace's interventions.
 
     Args:
         runner: the model.

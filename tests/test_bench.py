@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from bench import bertviz, components
+from bench import bertviz, components, knockout
 from bench.clock import Spread, interleave, percentile, ratio
 from bench.diagrams import Drawn, probe
 from bench.maps import BERT, EVERY, LONG, Shape, attention, patterns, weights, words
 from bench.marian import copy_encoder, like_marian, marian
 from bench.report import Goal, as_json, table
 from bench.sentences import SENTENCES
+from engine.interventions import Head
+from engine.knockout import Fork
 from engine.models.transformer import Transformer, TransformerConfig
 
 
@@ -75,6 +77,40 @@ def test_the_peer_has_our_weights(attention):
     assert difference() > 0.1
     copy_encoder(ours, theirs)
     assert difference() < 1e-5  # float32, numbers around 1, two layers
+
+
+def tiny_case() -> knockout.Case:
+    torch.manual_seed(0)
+    config = TransformerConfig(
+        vocabulary=19, width=16, heads=4, encoder_layers=2, decoder_layers=3, feedforward=24, max_length=12
+    )
+    model = Transformer(config).eval().requires_grad_(False)
+    return knockout.Case("tiny", model, (5, 9, 14, 3), Fork((2, 7, 13), 5, 6))
+
+
+def test_the_sweep_and_the_forwards_it_is_timed_beside_say_the_same():
+    case = tiny_case()
+    heads = knockout.heads_of(case.model.config)
+    assert len(heads) == len(set(heads)) == (2 + 3 + 3) * 4 and Head("cross", 2, 3) in heads
+    with torch.inference_mode():
+        for head in heads[::5]:
+            taps = knockout.off(case.model.config, head)
+            # the same hidden vector; a product of one row instead of three rounds otherwise, in logits around 1
+            assert knockout.forward(case, taps) == pytest.approx(knockout.forward_last(case, taps), abs=1e-5)
+        off = [knockout.forward(case, knockout.off(case.model.config, head)) for head in heads]
+    assert len(set(off)) == len(heads), "each head counts for something of its own"
+    found = knockout.measure(case, 2)
+    assert found.apart <= knockout.SAME and {len(spent) for spent in found.times.values()} == {2}
+
+
+def test_the_sweeps_goals_are_its_share_of_the_forwards_time_and_its_difference():
+    times = {knockout.SWEEP: [1.0, 1.0], knockout.FORWARDS: [5.0, 5.0], knockout.LAST: [2.0, 2.0]}
+    slow = times | {knockout.FORWARDS: [2.0, 2.0]}
+    case = tiny_case()
+    made = knockout.report([knockout.Found(case, times, 0.0), knockout.Found(case, slow, 2e-5)], 2, "tiny@0")
+    assert [(goal.figure, goal.met) for goal in made.goals] == [(0.2, True), (0.5, False), (2e-5, False)]
+    assert [row["÷ sweep"] for row in made.rows[:3]] == ["1", "5.0 (5.0-5.0)", "2.0 (2.0-2.0)"]
+    assert [row["source + output tokens"] for row in made.rows[:1]] == ["4 + 3"]
 
 
 SMALL = Shape(layers=2, heads=5, tokens=7)

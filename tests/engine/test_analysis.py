@@ -1,4 +1,4 @@
-"""Array maths over maps: pieces to words by hand, and when a head counts as a resolver."""
+"""Array maths over maps: pieces to words by hand, when a head counts as a resolver, rollout, values and ranks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.analysis import merge_logprobs, merge_tokens, merge_words, positions_of, resolves, span_mass
+from engine.analysis import (
+    merge_logprobs,
+    merge_tokens,
+    merge_words,
+    positions_of,
+    resolves,
+    rollout,
+    span_mass,
+    spearman,
+    value_weighted,
+    word_sums,
+)
 from engine.types import AttentionMap, Tokens
 
 SPECIAL = ("<s>", "</s>")
@@ -255,3 +266,99 @@ def test_at_most_one_candidate_is_resolved_whatever_their_order(masses, random):
     assert [bool(resolves(weights, 0, [spans[i] for i in order], place)[0, 0]) for place in range(len(order))] == [
         won[i] for i in order
     ]
+
+
+# --- Rollout ----------------------------------------------------------------------------------------------------------
+
+
+def words_of(count: int) -> Tokens:
+    return tokens(["▁x"] * count, range(count))
+
+
+# Two layers of two heads over two positions; every number is a sum of powers of two, so that all is exact.
+TWO_LAYERS = np.array(
+    [
+        [[[1.0, 0.0], [0.5, 0.5]], [[0.5, 0.5], [0.0, 1.0]]],
+        [[[0.0, 1.0], [0.25, 0.75]], [[0.5, 0.5], [0.75, 0.25]]],
+    ],
+    dtype=np.float32,
+)
+
+
+def test_rollout_by_hand():
+    """Half the mean over heads, half the identity, times the layer below."""
+    rolled = rollout(AttentionMap("encoder", TWO_LAYERS, words_of(2), words_of(2)))
+    # layer 1: heads' mean [[0.75, 0.25], [0.25, 0.75]]; with the identity [[0.875, 0.125], [0.125, 0.875]]
+    # layer 2: heads' mean [[0.25, 0.75], [0.5, 0.5]]; with the identity [[0.625, 0.375], [0.25, 0.75]]
+    # 0.625 · 0.875 + 0.375 · 0.125 = 0.59375; 0.25 · 0.875 + 0.75 · 0.125 = 0.3125
+    expected = [[[[0.875, 0.125], [0.125, 0.875]]], [[[0.59375, 0.40625], [0.3125, 0.6875]]]]
+    assert rolled.weights.tolist() == expected and rolled.weights.dtype == np.float32
+    assert (rolled.layers, rolled.heads) == (2, 1)
+    assert rolled.head_names == ("rollout of 2 heads",) and rolled.layer_names == ("layer 1", "layer 2")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 5), st.sampled_from(["encoder", "decoder"]), st.integers(0, 2**32 - 1))
+def test_rollout_rows_sum_to_one_and_causal_zeros_stay(layers, size, kind, seed):
+    scores = np.random.default_rng(seed).normal(scale=3, size=(layers, 3, size, size))
+    if kind == "decoder":
+        scores[..., np.triu(np.ones((size, size), dtype=bool), k=1)] = -np.inf
+    weights = np.exp(scores)
+    weights = (weights / weights.sum(-1, keepdims=True)).astype(np.float32)
+    rolled = rollout(AttentionMap(kind, weights, words_of(size), words_of(size)))
+    assert rolled.weights.shape == (layers, 1, size, size)
+    # each layer's rows sum to 1 within 6 roundings of 2^-25, and 6 layers are multiplied: 36 · 3e-8
+    assert np.abs(rolled.weights.sum(-1, dtype=np.float64) - 1).max() <= 2e-6
+    if kind == "decoder":
+        assert (rolled.weights[..., rolled.masked()] == 0).all()
+
+
+def test_rollout_follows_one_sequence():
+    with pytest.raises(AssertionError, match="one sequence"):
+        rollout(AttentionMap("cross", TWO_LAYERS, words_of(2), words_of(2)))
+
+
+# --- Values, words, ranks ---------------------------------------------------------------------------------------------
+
+
+def test_value_weighted_by_hand():
+    weights = single([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0], [0.5, 0.0, 0.5]])
+    norms = np.array([[[1.0, 2.0, 0.0]]])
+    found = value_weighted(AttentionMap("encoder", weights, words_of(3), words_of(3)), norms)
+    # 0.5 · 1 and 0.25 · 2 are equal; the last key has nothing to say
+    assert found.weights.tolist() == single([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]).tolist()
+    assert found.weights.dtype == np.float32
+    nothing = value_weighted(AttentionMap("encoder", weights, words_of(3), words_of(3)), np.zeros((1, 1, 3)))
+    assert (nothing.weights == 0).all()
+
+
+def test_equal_values_leave_the_weights_as_they_are():
+    weights = np.random.default_rng(0).dirichlet(np.ones(5), size=(2, 3, 5)).astype(np.float32)
+    attention = AttentionMap("cross", weights, READ, SOURCE, PREDICTED)
+    found = value_weighted(attention, np.full((2, 3, 5), 3.0))
+    np.testing.assert_allclose(found.weights, weights, rtol=0, atol=3e-7)  # 5 numbers up to 1, float32
+    assert found.predicted_tokens is PREDICTED
+
+
+def test_numbers_of_pieces_add_up_to_their_words():
+    assert word_sums(np.array([1.0, 2.0, 4.0, 8.0, 16.0]), SOURCE).tolist() == [1, 6, 8, 16]
+    assert word_sums(np.array([[1.0, -1.0, 4.0, 0.0, 2.0]]), READ).tolist() == [[1, 3, 2]]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ([1, 2, 3], [10, 20, 100], 1.0),
+        ([1, 2, 3], [3, 2, 1], -1.0),
+        ([1, 2, 3, 4], [1, 3, 2, 4], 0.8),  # 1 − 6 Σd² / (n (n² − 1)) = 1 − 6 · 2 / 60
+        ([1, 1, 2], [1, 2, 3], np.sqrt(3) / 2),  # ranks 1.5, 1.5, 3 and 1, 2, 3: covariance 1.5, variances 1.5 and 2
+    ],
+)
+def test_spearman_by_hand(first, second, expected):
+    found = spearman(np.array(first, dtype=float), np.array(second, dtype=float))
+    assert found == pytest.approx(expected, abs=1e-12)  # a handful of float64 operations
+
+
+@pytest.mark.parametrize(("first", "second"), [([1, 2], [1, 2]), ([1, 1, 1], [1, 2, 3]), ([1, 2, 3], [0, 0, 0])])
+def test_rows_without_an_order_agree_on_nothing(first, second):
+    assert np.isnan(spearman(np.array(first, dtype=float), np.array(second, dtype=float)))

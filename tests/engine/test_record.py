@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InputError
+from engine.interventions import Force, Head, KnockOut, Patch
 from engine.record import load_trace, save_trace
 from engine.types import AttentionMap, Tokens, Trace, TraceRequest
 
@@ -249,3 +250,49 @@ def test_a_damaged_byte_is_refused_or_harmless(tmp_path_factory, content, trace,
         assert_same(trace.request, loaded.request)
         for kind, attention in loaded.maps.items():
             assert_same(trace.maps[kind], attention)
+
+
+# --- Interventions ----------------------------------------------------------------------------------------------------
+
+HEADS = (Head("encoder", 1, 3), Head("cross", 0, 2))
+INTERVENTIONS = {
+    "knock out": KnockOut(HEADS),
+    "patch": Patch(HEADS, "The dog sleeps.", "Le chien dort.", ((0, 1), (2, 2))),
+    "patch without an output": Patch(HEADS[:1], "The dog sleeps.", None, ((1, 1),)),
+    "force": Force(HEADS, (1, 2), (0,), (3, 4)),
+}
+
+
+@pytest.mark.parametrize("names", [*((name,) for name in INTERVENTIONS), tuple(INTERVENTIONS)], ids="+".join)
+def test_a_trace_with_interventions_comes_back_equal(tiny_runner, trace, tmp_path, names):
+    made = tuple(INTERVENTIONS[name] for name in names)
+    changed = tiny_runner.trace(trace.request.text, trace.request.target, made)
+    save_trace(changed, tmp_path / "trace.npz")
+    loaded = load_trace(tmp_path / "trace.npz")
+    assert_same(changed, loaded)
+    assert loaded.request.interventions == made and hash(loaded.request) == hash(changed.request)
+    assert not np.array_equal(loaded.token_logprobs, trace.token_logprobs), "they did something"
+    again = tiny_runner.run(loaded.request)
+    assert np.array_equal(again.token_logprobs, changed.token_logprobs)  # same shapes, same kernels
+
+
+def test_a_file_from_before_there_were_interventions_is_read(tmp_path, content, trace):
+    def before(record: dict[str, Any]) -> dict[str, Any]:
+        request = {name: value for name, value in record["request"].items() if name != "interventions"}
+        assert len(request) == len(record["request"]) - 1
+        return record | {"request": request}
+
+    (tmp_path / "old.npz").write_bytes(edited(content, before))
+    loaded = load_trace(tmp_path / "old.npz")
+    assert_same(trace, loaded)
+    assert loaded.request.interventions == ()
+
+
+@pytest.mark.parametrize(
+    "made",
+    [None, [{}], [{"do": "silence", "heads": []}], [{"do": "knock out", "heads": [["encoder", 0]]}], "knock out"],
+)
+def test_a_record_with_no_such_intervention_is_refused(tmp_path, content, made):
+    edit = edited(content, lambda record: record | {"request": record["request"] | {"interventions": made}})
+    (tmp_path / "edited.npz").write_bytes(edit)
+    assert_refused(tmp_path / "edited.npz")
