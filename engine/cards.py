@@ -82,6 +82,30 @@ def its_heads(card: ModelCard) -> tuple[int, tuple[int, int]] | None:
     return its["layer"], (stronger, weaker)
 
 
+def resolver_heads(card: ModelCard) -> tuple[tuple[Kind, int, int, float, float, float], ...] | None:
+    """The heads that most often look from a pronoun at its noun, chosen on other sentences, best first.
+
+    Returns:
+        Kind, layer and head (from 0), the share of the test half's sentences and its 95 % interval, in [0, 1]; None
+        where they were not measured for these very weights.
+    """
+    found = scores_of(card).get("coreference", {}).get("resolvers")
+    if found is None:
+        return None
+    return tuple((h["kind"], h["layer"], h["head"], h["test"], h["test_low"], h["test_high"]) for h in found)
+
+
+def deciding_heads(card: ModelCard) -> tuple[tuple[Kind, int, int, float], ...] | None:
+    """The heads without which, one by one, the right French pronoun loses most log-odds, the worst loss first.
+
+    Returns:
+        Kind, layer and head (from 0), and the mean change over sentences of the validation half, in nats; None where
+        they were not measured for these very weights.
+    """
+    found = scores_of(card).get("coreference", {}).get("deciding")
+    return None if found is None else tuple((h["kind"], h["layer"], h["head"], h["change"]) for h in found)
+
+
 def markdown(card: ModelCard) -> str:
     """The card of a shipped model."""
     return "\n".join(_lines(card, read_json(card.folder / TRAINING), score_rows(card))) + "\n"
@@ -173,6 +197,7 @@ def _score_lines(values: Mapping[str, Any]) -> Iterator[str]:
                 f"and {best['resolves_valid']:.1%} of the validation half "
                 f"(always the first noun: {values['first_noun']:.1%})"
             )
+    yield from _coreference_lines(values)
     for row in values["sentences"] if isinstance(values.get("sentences"), list) else []:
         yield f"{row['english']} → {row['french']} ({'right' if row['right'] else 'wrong'})"
     for role, best in values.get("roles", {}).items():
@@ -185,3 +210,50 @@ def _score_lines(values: Mapping[str, Any]) -> Iterator[str]:
         pairs = zip(its["heads"], its["masses"], strict=True)
         heads = " and ".join(f"head {head + 1} ({mass:.0%})" for head, mass in pairs)
         yield f"{its['english']} From its to Law look most, in encoder layer {its['layer'] + 1}: {heads}"
+
+
+def _coreference_lines(values: Mapping[str, Any]) -> Iterator[str]:
+    """What attention and what interventions say of pronouns (`engine.training.evaluate.coreference_scores`)."""
+    if resolvers := values.get("resolvers"):
+        heads = "; ".join(f"{_head_words(head)}: {head['test']:.1%} ({_interval(head, 'test')})" for head in resolvers)
+        yield (
+            f"heads that look most at the right noun, chosen on {values['chosen_on']} sentences of the validation "
+            f"half, and how often they do in the {values['sentences']} of the test half: {heads}"
+        )
+    if deciding := values.get("deciding"):
+        heads = "; ".join(f"{_head_words(head)}: {head['change']:+.2f}".replace("-", "−") for head in deciding)
+        yield (
+            f"heads without which, one by one and each by its {values['by']}, the right pronoun loses most log-odds, "
+            f"mean change in nats over {values['effects_on']} sentences of the validation half: {heads}"
+        )
+    for name, words in _OFF.items():
+        yield from (_ablation_line(row, words, values) for row in values.get(name, ()))
+
+
+_OFF = {
+    "off_deciding": "whose loss costs most log-odds on the validation half",
+    "off_resolvers": "that look most at the right noun on the validation half",
+}
+
+
+def _ablation_line(row: Mapping[str, Any], words: str, values: Mapping[str, Any]) -> str:
+    count = len(row["heads"])
+    heads = "head" if count == 1 else f"{count} heads"
+    words = words.replace("look ", "looks ") if count == 1 else words
+    drop, low, high = (f"{100 * row[key]:.1f}".replace("-", "−") for key in ("drop", "drop_low", "drop_high"))
+    return (
+        f"switching off the {heads} {words} ({'; '.join(map(_head_words, row['heads']))}), by the {values['by']}: "
+        f"il or elle right in {row['off']:.1%} of {values['sentences']} sentences instead of {row['on']:.1%} "
+        f"(drop {drop} points, 95% interval {low} to {high}), "
+        f"mean log-odds {row['log_odds_off']:.2f} instead of {row['log_odds_on']:.2f}; "
+        f"{row['random_sets']} random sets of {count} in {row['random_sentences']} of the sentences: "
+        f"mean {row['random']:.1%}, lowest {row['random_lowest']:.1%}, log-odds {row['random_log_odds']:.2f}"
+    ).replace("log-odds -", "log-odds −")
+
+
+def _head_words(head: Mapping[str, Any]) -> str:
+    return f"{head['kind']} layer {head['layer'] + 1} head {head['head'] + 1}"
+
+
+def _interval(values: Mapping[str, Any], name: str) -> str:
+    return f"95% interval {values[f'{name}_low']:.1%} to {values[f'{name}_high']:.1%}"

@@ -20,7 +20,7 @@ Span = tuple[int, int]
 """Character offsets (start, end) into a text."""
 
 PRONOUN = re.compile(r"\b(il|elle)\b(?! (?:n'y|y) )", re.IGNORECASE)  # but not "il y a", which stands for nothing
-_JOINS = ("'", "-")
+_JOINS = ("'", "-", "(", "[")
 KEEPS = 0.05  # a margin below this in either sentence is no preference
 
 
@@ -165,9 +165,13 @@ class Decision:
     words: tuple[str, str]
 
     def said(self, word: str) -> str:
-        """The beginning of an output that goes on with a word; no space after an apostrophe or a hyphen."""
+        """The beginning of an output that goes on with a word; no space after an apostrophe, a hyphen, or what opens
+        a quotation or a bracket.
+        """
         prefix = french_spacing(normalise(self.prefix))
-        return f"{prefix}{'' if not prefix or prefix.endswith(_JOINS) else ' '}{normalise(word)}"
+        quoted = prefix.endswith('"') and prefix.count('"') % 2 == 1
+        joins = not prefix or quoted or prefix.endswith(_JOINS)
+        return f"{prefix}{'' if joins else ' '}{normalise(word)}"
 
 
 def pronoun_span(french: str) -> Span | None:

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from engine.analysis import positions_of, resolves
+from engine.ablation import Ablation, ablation
+from engine.cases import HALF, case_of
+from engine.decisions import Questions, ask, head_effects, largest_effects
 from engine.errors import InputError
+from engine.evidence import Rate, best_resolvers, first_pronoun, rates, read_heads
+from engine.interventions import Head, Means
 from engine.runner import Runner
 from engine.training.data import Pair, read_pairs
 from engine.training.roles import head_roles, its_scores
 from engine.training.synthetic import LECTURE, PronounExample, baselines, set_a, set_b
+from engine.types import Kind
 from engine.weights import sha256_of
 
 Report = Callable[[int], None]
-PRONOUN = re.compile(r"\b(il|elle)\b(?! (?:n'y|y) )", re.IGNORECASE)  # but not "il y a", which stands for nothing
-HALF = 1200  # sentences of set A's validation half, and of its test half
 ROLE_SENTENCES = 500  # the first of the validation texts, over which head scores are averaged
+CHOSEN_ON, EFFECTS_ON = 400, 200  # the first of set A's validation half, on which heads are chosen
+RESOLVERS = 5  # how many of the heads that point best are reported
+OFF = (1, 2, 4, 8)  # how many heads are switched off at once
+# Each head's mean output takes its place: what it says of all sentences alike stays, and later layers count on it.
+BY: Means = "mean"
+RANDOM_SETS, RANDOM_ON = 20, 100  # sets of random heads, and the first sentences of the test half that they are off in
 
 
 Measure = Callable[[Runner, Path | None, Report], dict[str, Any]]
@@ -87,40 +94,23 @@ def translate_pairs(runner: Runner, pairs: Sequence[Pair], report: Report) -> tu
     return outputs, len(pairs) - len(usable)
 
 
-def first_pronoun(french: str) -> str:
-    """The first "il" or "elle" of a French text, lower-case; "" if there is none."""
-    found = PRONOUN.search(french)
-    return found.group(1).lower() if found else ""
-
-
 def pronoun_accuracy(runner: Runner, examples: Sequence[PronounExample], report: Report) -> float:
     """Share of the examples whose greedy translation has the right pronoun first, in [0, 1]."""
     outputs = runner.translate([example.english for example in examples], report)
     return float(np.mean([first_pronoun(o) == e.french_pronoun for o, e in zip(outputs, examples, strict=True)]))
 
 
-@torch.inference_mode()
-def resolver_accuracy(runner: Runner, examples: Sequence[PronounExample], report: Report) -> dict[str, np.ndarray]:
+def resolver_accuracy(runner: Runner, examples: Sequence[PronounExample], report: Report) -> dict[Kind, np.ndarray]:
     """Share of the examples in which each head gives the pronoun's noun more mass than every other noun.
 
     Encoder heads are read at the English pronoun; cross heads at the step that predicts the French pronoun, with the
-    reference translation forced.
+    reference translation forced (`engine.evidence.read_heads`).
 
     Returns:
         "encoder" and "cross": float (layer, head), in [0, 1].
     """
-    hits: dict[str, list[np.ndarray]] = {"encoder": [], "cross": []}
-    for example in examples:
-        trace = runner.trace(example.english, example.french)
-        nouns = [positions_of(trace.source, noun.start, noun.end) for noun in example.candidates]
-        english = positions_of(trace.source, example.pronoun.start, example.pronoun.end)[0]
-        french = PRONOUN.search(trace.predicted.text)
-        assert french is not None, example.french
-        step = positions_of(trace.predicted, *french.span())[0]
-        hits["encoder"].append(resolves(trace.maps["encoder"].weights, english, nouns, example.answer))
-        hits["cross"].append(resolves(trace.maps["cross"].weights, step, nouns, example.answer))
-        report(1)
-    return {kind: np.mean(values, axis=0) for kind, values in hits.items()}
+    hits = read_heads(runner, [case_of(example) for example in examples], report)
+    return {kind: right[hits.measured[kind]].mean(axis=0) for kind, right in hits.right.items()}
 
 
 def pronoun_scores(runner: Runner, data: Path | None, report: Report) -> dict[str, Any]:
@@ -158,6 +148,76 @@ def accuracy_and_baselines(runner: Runner, examples: Sequence[PronounExample], r
     }
 
 
+def coreference_scores(runner: Runner, data: Path | None, report: Report) -> dict[str, Any]:
+    """What attention and what interventions say of set A's pronouns.
+
+    Heads are chosen on the validation half: those that most often look most at the right noun ("resolvers"), and those
+    without which, one by one, the right pronoun loses most log-odds ("deciding"). On the test half stand how often the
+    resolvers look at the right noun, and how often the model still prefers the right pronoun with the best few of
+    either off: after the reference translation's words before it, beside sets of equally many random heads.
+    """
+    valid, test = ([case_of(example) for example in set_a(half, HALF)] for half in ("valid", "test"))
+    chosen_on, reported_on = read_heads(runner, valid[:CHOSEN_ON], report), read_heads(runner, test, report)
+    resolvers = best_resolvers(chosen_on, max(OFF))
+    effects = head_effects(runner, ask(runner, valid[:EFFECTS_ON], report), report, BY)
+    deciding = largest_effects(effects, max(OFF))
+    questions = ask(runner, test, report)
+
+    def share(head: Head) -> dict[str, Any]:
+        on_valid, on_test = (rates(hits, head.kind)[head.layer][head.head] for hits in (chosen_on, reported_on))
+        return {**head._asdict(), "valid": round(on_valid.share, 4), **_rate("test", on_test)}
+
+    def change(head: Head) -> dict[str, Any]:
+        value, error = (values[head.kind][head.layer, head.head] for values in (effects.change, effects.error))
+        return {**head._asdict(), "change": round(float(value), 4), "error": round(float(error), 4)}
+
+    return {
+        "sentences": len(test),
+        "chosen_on": min(CHOSEN_ON, len(valid)),
+        "effects_on": effects.total,
+        "by": BY,
+        "resolvers": [share(head) for head in resolvers[:RESOLVERS]],
+        "deciding": [change(head) for head in deciding],
+        "off_deciding": _ablations(runner, questions, deciding, report),
+        "off_resolvers": _ablations(runner, questions, resolvers, report),
+    }
+
+
+def _ablations(runner: Runner, questions: Questions, heads: Sequence[Head], report: Report) -> list[dict[str, Any]]:
+    """The first 1, 2, 4 and 8 of some heads off."""
+    return [
+        _ablated(ablation(runner, questions, heads[:count], BY, RANDOM_SETS, 0, report, RANDOM_ON)) for count in OFF
+    ]
+
+
+def _ablated(found: Ablation) -> dict[str, Any]:
+    mean, lowest, highest = found.random_shares
+    values = {
+        "drop": found.drop,
+        "drop_low": found.low,
+        "drop_high": found.high,
+        "log_odds_on": found.on.log_odds,
+        "log_odds_off": found.off.log_odds,
+        "random": mean,
+        "random_lowest": lowest,
+        "random_highest": highest,
+        "random_log_odds": found.random_log_odds,
+    }
+    return {
+        "heads": [head._asdict() for head in found.off.heads],
+        **_rate("on", found.on.right),
+        **_rate("off", found.off.right),
+        **{name: round(value, 4) for name, value in values.items()},
+        "random_sets": len(found.random),
+        "random_sentences": found.random_on.right.total,
+    }
+
+
+def _rate(name: str, found: Rate) -> dict[str, float]:
+    """A share with its 95 % interval."""
+    return {name: round(found.share, 4), f"{name}_low": round(found.low, 4), f"{name}_high": round(found.high, 4)}
+
+
 def lecture_scores(runner: Runner, data: Path | None, report: Report) -> dict[str, Any]:
     """The lecture's two sentences: translation and whether the pronoun is right; and its "its", by the heads on it."""
     outputs = runner.translate([text for text, _ in LECTURE], report)
@@ -184,6 +244,9 @@ SETS: dict[str, EvaluationSet] = {
         pronoun_scores, False, "pronouns between nouns never seen together, and resolver heads"
     ),
     "pronouns-b": EvaluationSet(new_adjective_scores, False, "pronouns decided by adjectives the grammar never used"),
+    "coreference": EvaluationSet(
+        coreference_scores, False, "heads that look at the pronoun's noun, and heads that its translation depends on"
+    ),
     "lecture": EvaluationSet(lecture_scores, False, "the animal that was too tired, the street that was too wide"),
     "heads": EvaluationSet(role_scores, True, "heads with plain roles: previous token, delimiters, alignment"),
 }

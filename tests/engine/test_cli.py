@@ -185,7 +185,7 @@ def test_evaluate_without_texts_measures_the_rest_and_says_so(saccade, tiny_card
     monkeypatch.setattr(measures, "set_b", lambda: measures.set_a("valid", 4))
     done = saccade("evaluate", "tiny", "--json")
     assert done.status == 0
-    assert list(json.loads(done.out)["scores"]) == ["pronouns-a", "pronouns-b", "lecture"]
+    assert list(json.loads(done.out)["scores"]) == ["pronouns-a", "pronouns-b", "coreference", "lecture"]
     for name in ("tatoeba", "europarl"):
         assert f"{name} is left out: it reads texts from disk, give their folder with --data DIR." in done.err
 
