@@ -39,13 +39,15 @@ def common_axes(first: AttentionMap, second: AttentionMap) -> tuple[AttentionMap
 
 def _joined(first: Tokens, second: Tokens) -> Tokens:
     pairs = aligned(first.labels, second.labels)
-    for side, tokens in enumerate((first, second)):
-        alone = [tokens.labels[i] for i in range(len(tokens)) if i not in {pair[side] for pair in pairs}]
-        if alone:
-            words = ", ".join(f"“{word}”" for word in alone)
-            raise InputError(
-                f"A difference needs two texts whose words stand for each other one to one: {words} in the "
-                f"{('first', 'second')[side]} has no partner."
-            )
+    alone = []
+    for side, (name, tokens) in enumerate((("first", first), ("second", second))):
+        matched = {pair[side] for pair in pairs}
+        if words := [f"“{label}”" for i, label in enumerate(tokens.labels) if i not in matched]:
+            alone.append(f"{', '.join(words)} in the {name} {'has' if len(words) == 1 else 'have'} no partner")
+    if alone:
+        raise InputError(
+            f"A difference needs two texts whose words stand for each other one to one: {'; '.join(alone)}. "
+            "Look at the two maps side by side instead, or change the sentences."
+        )
     labels = tuple(a if a == b else f"{a} | {b}" for a, b in ((first.labels[i], second.labels[j]) for i, j in pairs))
     return replace(first, labels=labels)

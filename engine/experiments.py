@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 import torch
@@ -108,20 +109,18 @@ def align_pieces(first: Tokens, second: Tokens) -> Alignment:
     many pieces, and </s>.
     """
     words = [words_of(tokens) for tokens in (first, second)]
+    pieces = [_pieces_of(tokens) for tokens in (first, second)]
     pairs = aligned(*([word.text for word in side] for side in words))
     positions: list[tuple[int, int]] = []
     refused: list[str] = []
     for i, j in pairs:
-        one, other = (
-            [at for at, (a, b) in enumerate(tokens.spans) if not tokens.special[at] and a < word.end and b > word.start]
-            for tokens, word in ((first, words[0][i]), (second, words[1][j]))
-        )
+        one, other = pieces[0][i], pieces[1][j]
         if len(one) == len(other):
             positions += zip(one, other, strict=True)
         else:
             refused.append(
-                f"“{words[0][i].text}” has {len(one)} pieces and “{words[1][j].text}” {len(other)}: "
-                "there is no position for each."
+                f"“{words[0][i].text}” has {len(one)} piece{'s' * (len(one) > 1)} and "
+                f"“{words[1][j].text}” {len(other)}: there is no position for each."
             )
     for side, (name, count) in enumerate((("first", len(words[0])), ("second", len(words[1])))):
         matched = {pair[side] for pair in pairs}
@@ -132,6 +131,12 @@ def align_pieces(first: Tokens, second: Tokens) -> Alignment:
     if min(ends) >= 0:
         positions.append((ends[0], ends[1]))
     return Alignment(tuple(sorted(positions)), tuple(refused))
+
+
+def _pieces_of(tokens: Tokens) -> list[list[int]]:
+    """The positions of each word of `words_of`, those of pieces that spell nothing (a lone word boundary) included."""
+    groups = groupby((i for i in range(len(tokens)) if not tokens.special[i]), key=lambda i: tokens.words[i])
+    return [list(group) for _, group in groups]
 
 
 def patch_from(runner: Runner, heads: Sequence[Head], there: str, here: str, decision: Decision, word: str) -> Patch:

@@ -107,7 +107,8 @@ def heads_csv(
     writer.writerow(HeadRow._fields)
     for row in head_rows(margins, changes):
         numbers = ["" if math.isnan(value) else f"{value:.6f}" for value in row[3:8]]
-        writer.writerow([row.map, row.layer, row.head, *numbers, "yes" if row.keeps else "no"])
+        keeps = "" if math.isnan(row.change) else "yes" if row.keeps else "no"
+        writer.writerow([row.map, row.layer, row.head, *numbers, keeps])
     return text.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -84,9 +85,9 @@ def _looks(sides: tuple[Side, Side], candidates: tuple[str, str]) -> str:
         head for head, _ in places if keeps_preference(first[head.kind], second[head.kind])[head.layer, head.head]
     ]
     text = (
-        f"{len(moving)} of {len(places)} heads look more at {candidates[0]} in one sentence and more at "
-        f"{candidates[1]} in the other (by {KEEPS:g} of their attention at least); "
-        f"{len(keeping)} prefer the same noun in both."
+        f"{len(moving)} of {len(places)} heads look{'s' * (len(moving) == 1)} more at {candidates[0]} in one sentence "
+        f"and more at {candidates[1]} in the other (by {KEEPS:g} of their attention at least); "
+        f"{len(keeping)} prefer{'s' * (len(keeping) == 1)} the same noun in both."
     )
     best = places[0][0]
     one, other = (margins[best.kind][best.layer, best.head] for margins in (first, second))
@@ -145,6 +146,8 @@ def _agrees(sides: tuple[Side, Side]) -> list[str]:
     )
     if worth[best] < ALMOST:
         first += " Its attention shows the answer, and the answer hardly depends on it: others carry the same."
+    if math.isnan(order):  # all of them changed alike, or none mattered
+        return [first]
     words = "agree" if order >= 0.5 else "agree only in part" if order >= 0.2 else "do not agree"
     return [
         first,
@@ -177,5 +180,10 @@ def ranked(values: Mapping[Kind, np.ndarray]) -> list[tuple[Head, float]]:
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """A number with its sign, which is a minus sign and no hyphen: "+0.31", "−1.20"."""
-    return f"{value:+.{digits}f}".replace("-", "−")
+    """A number with its sign, which is a minus sign and no hyphen: "+0.31", "−1.20"; none where it rounds to zero, and
+    "–" for NaN.
+    """
+    if math.isnan(value):
+        return "–"
+    size = f"{abs(value):.{digits}f}"
+    return size if float(size) == 0 else f"{'−' if value < 0 else '+'}{size}"

@@ -54,14 +54,17 @@ def measure_rows(
     ]
     names = [f"{name}, up to {peak:.2g}" for name, peak in zip(rows, largest[:, 0].tolist(), strict=True)]
     hover = [
-        [f"{name}, {isolate(word)}: {_number(value, 4)}" for word, value in zip(words, values, strict=True)]
+        [
+            f"{markup(name)}, {markup(isolate(word))}: {_number(value, 4)}"
+            for word, value in zip(words, values, strict=True)
+        ]
         for name, values in zip(rows, table.tolist(), strict=True)
     ]
     special = [False] * len(words) if special is None else special
-    texts = [markup(shorten(word)) for word in words]
-    labels = [f"<i>{text}</i>" if apart else text for text, apart in zip(texts, special, strict=True)]
+    texts = [shorten(word) for word in words]
+    labels = [f"<i>{markup(text)}</i>" if apart else markup(text) for text, apart in zip(texts, special, strict=True)]
     figure = _cells(shares, numbers, hover, theme, scale)
-    _lay_out(figure, names, labels, words, title, theme, scale)
+    _lay_out(figure, names, labels, texts, title, theme, scale)
     return figure
 
 
@@ -84,11 +87,14 @@ def agreement_table(
         raise ValueError(f"table is {table.shape} for {len(names)} names: give one row and one column for each")
     numbers = [["–" if np.isnan(value) else _short(value) for value in row] for row in table.tolist()]
     hover = [
-        [f"{one} and {other}: {'no order to compare' if np.isnan(value) else _number(value)}" for other, value in row]
-        for one, row in ((one, list(zip(names, values, strict=True))) for one, values in zip(names, table, strict=True))
+        [
+            f"{markup(one)} and {markup(other)}: {'no order to compare' if np.isnan(value) else _number(value)}"
+            for other, value in zip(names, values, strict=True)
+        ]
+        for one, values in zip(names, table.tolist(), strict=True)
     ]
     figure = _cells(table, numbers, hover, theme, scale)
-    _lay_out(figure, list(names), [markup(name) for name in names], names, title, theme, scale)
+    _lay_out(figure, names, [markup(name) for name in names], names, title, theme, scale)
     return figure
 
 
@@ -122,7 +128,6 @@ def _cells(
         hoverinfo="text",
         xgap=1,
         ygap=1,
-        hoverongaps=False,
     )
     return go.Figure(trace, plotly_layout(theme))
 
@@ -131,23 +136,26 @@ def _lay_out(
     figure: go.Figure,
     rows: Sequence[str],
     columns: Sequence[str],
-    words: Sequence[str],
+    texts: Sequence[str],
     title: str,
     theme: Theme,
     scale: float,
 ) -> None:
+    """Axes and margins: the rows' names as text, the columns' as Plotly's markup and, to be measured, as text."""
     font = round((theme.small_size + 1) * scale)
-    widest = max(label_width(shorten(word), font) for word in words) if words else 0
+    widest = max((label_width(text, font) for text in texts), default=0.0)
     angle = -50 if widest > _CELL * scale - 6 else 0
-    left = max(label_width(name, font) for name in rows) + 16 * scale
+    left = max((label_width(name, font) for name in rows), default=0.0) + 16 * scale
+    # A label at 50° is cos 50° = 0.64 of its length wide and sin 50° = 0.77 high; it begins in the middle of its cell.
+    right = max(44 * scale, widest * 0.64 - _CELL * scale / 2 + 14 if angle else 0)
     top = (34 * scale if title else 8) + (widest * 0.77 + 14 if angle else 24 * scale)
     size = {"tickfont": {"size": font}, "showgrid": False, "zeroline": False, "ticks": ""}
     figure.update_layout(
-        width=round(left + len(columns) * _CELL * scale + 44 * scale),
+        width=round(left + len(columns) * _CELL * scale + right),
         height=round(top + len(rows) * _ROW * scale + 8),
-        margin={"l": left, "r": 44 * scale, "t": top, "b": 8},
+        margin={"l": left, "r": right, "t": top, "b": 8},
         title={"text": markup(title), "x": 0, "xref": "container", "y": 1, "yanchor": "top", "pad": {"t": 6, "l": 4}},
         title_font={"size": round(theme.font_size * scale)},
     )
     figure.update_xaxes(tickvals=list(range(len(columns))), ticktext=list(columns), side="top", tickangle=angle, **size)
-    figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=list(rows), autorange="reversed", **size)
+    figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=list(map(markup, rows)), autorange="reversed", **size)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.record import load_trace, save_trace
-from engine.tables import COLUMNS, map_csv, trace_bytes
+from engine.tables import COLUMNS, HeadRow, head_rows, heads_csv, map_csv, trace_bytes
 from engine.types import AttentionMap, Tokens
 
 STRANGE = (
@@ -135,3 +135,79 @@ def test_the_bytes_of_a_trace_are_its_file(tiny_runner, tmp_path):
     with np.load(path) as one, np.load(tmp_path / "saved.npz") as other:
         assert sorted(one) == sorted(other)
         assert all(one[name].tobytes() == other[name].tobytes() for name in one)
+
+
+# --- The heads of a minimal pair --------------------------------------------------------------------------------------
+
+FIRST = {"encoder": np.array([[0.5, -0.25], [0.0, 0.75]]), "cross": np.array([[0.125, np.nan]])}
+SECOND = {"encoder": np.array([[0.25, -0.5], [0.0, -0.75]]), "cross": np.array([[0.0625, 0.5]])}
+CHANGES = (
+    {"encoder": np.array([[1.0, -2.0], [0.0, 3.5]]), "cross": np.array([[-0.5, 0.25]])},
+    {"encoder": np.array([[0.5, 0.0], [-1.5, 4.0]]), "cross": np.array([[2.0, 0.125]])},
+)
+
+
+def test_rows_of_heads_by_hand():
+    """All of these numbers are exact in binary."""
+    rows = head_rows((FIRST, SECOND), CHANGES)
+    assert rows[:4] == [
+        HeadRow("encoder", 1, 1, 0.5, 0.25, 0.25, 1.0, 0.5, True),
+        HeadRow("encoder", 1, 2, -0.25, -0.5, 0.25, -2.0, 0.0, True),
+        HeadRow("encoder", 2, 1, 0.0, 0.0, 0.0, 0.0, -1.5, False),  # no preference at all
+        HeadRow("encoder", 2, 2, 0.75, -0.75, 1.5, 3.5, 4.0, False),
+    ]
+    assert rows[4] == HeadRow("cross", 1, 1, 0.125, 0.0625, 0.0625, -0.5, 2.0, True)
+    assert len(rows) == 6
+    assert all(type(value) in (str, int, float, bool) for row in rows for value in row)  # numpy stays inside
+
+
+def test_a_head_that_was_not_measured():
+    row = head_rows((FIRST, SECOND), CHANGES)[5]
+    assert (row.map, row.layer, row.head, row.second, row.off_first, row.off_second) == (
+        "cross",
+        1,
+        2,
+        0.5,
+        0.25,
+        0.125,
+    )
+    assert np.isnan(row.first) and np.isnan(row.change) and row.keeps is False
+
+
+def test_without_a_sweep_the_rest_is_there():
+    rows = head_rows((FIRST, SECOND))
+    assert all(np.isnan([row.off_first, row.off_second]).all() for row in rows)
+    assert [row[:5] for row in rows[:5]] == [row[:5] for row in head_rows((FIRST, SECOND), CHANGES)[:5]]
+
+
+@pytest.mark.parametrize("margins", [{}, {"encoder": np.zeros((0, 0))}])
+def test_no_heads_are_no_rows(margins):
+    assert head_rows((margins, margins)) == []
+    assert heads_csv((margins, margins)) == ",".join(HeadRow._fields) + "\r\n"
+
+
+def test_the_csv_of_heads_by_hand():
+    """What was not measured is empty, also whether a head keeps its preference."""
+    assert heads_csv((FIRST, SECOND), CHANGES).split("\r\n") == [
+        "map,layer,head,first,second,change,off_first,off_second,keeps",
+        "encoder,1,1,0.500000,0.250000,0.250000,1.000000,0.500000,yes",
+        "encoder,1,2,-0.250000,-0.500000,0.250000,-2.000000,0.000000,yes",
+        "encoder,2,1,0.000000,0.000000,0.000000,0.000000,-1.500000,no",
+        "encoder,2,2,0.750000,-0.750000,1.500000,3.500000,4.000000,no",
+        "cross,1,1,0.125000,0.062500,0.062500,-0.500000,2.000000,yes",
+        "cross,1,2,,0.500000,,0.250000,0.125000,",
+        "",
+    ]
+    assert heads_csv((FIRST, SECOND)).split("\r\n")[1] == "encoder,1,1,0.500000,0.250000,0.250000,,,yes"
+
+
+def test_pandas_reads_the_heads():
+    rng = np.random.default_rng(0)
+    margins = [{"decoder": rng.uniform(-1, 1, (3, 4)).astype(np.float32)} for _ in range(2)]
+    changes = [{"decoder": rng.normal(0, 2, (3, 4)).astype(np.float32)} for _ in range(2)]
+    table = pandas.read_csv(io.StringIO(heads_csv(margins, changes)))
+    assert table["layer"].tolist() == [1] * 4 + [2] * 4 + [3] * 4 and table["head"].tolist() == [1, 2, 3, 4] * 3
+    columns = {"first": margins[0], "second": margins[1], "off_first": changes[0], "off_second": changes[1]}
+    for name, values in columns.items():  # six digits: half a unit of the last
+        np.testing.assert_allclose(table[name], values["decoder"].ravel(), rtol=0, atol=5.1e-7)
+    assert set(table["keeps"]) == {"yes", "no"}
