@@ -1,6 +1,7 @@
 """Takes the pictures of README and docs from the running app: python docs/screenshots.py [FOLDER] [--all].
 
-With --all, every view at three widths, light and dark, for looking at; without it the few that are shown.
+With --all, every view at three widths, light and dark, for looking at; without it the few that are shown, of long pages
+a part.
 """
 
 from __future__ import annotations
@@ -11,14 +12,23 @@ import sys
 from pathlib import Path
 from urllib.parse import urlencode
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, FloatRect, Page
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.browser import chromium, running_app
 
 IMAGES = Path(__file__).parent / "images"
-SHOWN = (("lines", 1280, "light"), ("grid", 1280, "dark"), ("playback", 1280, "light"), ("difference", 1280, "light"))
+SHOWN = (
+    ("lines", 1280, "light"),
+    ("grid", 1280, "dark"),
+    ("playback", 1280, "light"),
+    ("difference", 1280, "light"),
+    ("coreference", 1280, "light"),
+    ("coreference-measures", 1280, "light"),
+    ("coreference-matter", 1280, "light"),
+)
 TIRED = "The animal didn't cross the street because it was too tired."
+WIDE = "The animal didn't cross the street because it was too wide."
 LONG = (
     "When the old man opened the small wooden box that his sister had given him many years ago, he found a letter in "
     "it, and because it was in a language he had never learned, he asked the young woman next door to read it to him."
@@ -28,6 +38,11 @@ LONG = (
 def translate(text: str = TIRED, **view: str) -> str:
     """The address of a view of the Translate page."""
     return f"/translate?{urlencode({'text': text, **view})}"
+
+
+def coreference(**view: str) -> str:
+    """The address of a view of the Coreference page, with the lecture's pair."""
+    return f"/coreference?{urlencode({'first': TIRED, 'second': WIDE, **view})}"
 
 
 VIEWS = {
@@ -50,9 +65,22 @@ VIEWS = {
     "presenter-heatmap": translate(presenter="1", view="heatmap", layer="2", heads="3"),
     "presenter-playback": translate(presenter="1", view="playback", step="15"),
     "long": translate(LONG),
+    "coreference": coreference(),
+    "coreference-measures": coreference(section="measures", head="cross.3.1", contrast="1"),
+    "coreference-matter": coreference(section="interventions", by="other"),
+    "presenter-coreference": coreference(presenter="1"),
     "problem": translate("word " * 140, colour="red"),
     "models": "/models",
 }
+
+
+# What is shown of a page that is longer than a picture should be: from the first element down to the last.
+PARTS = {
+    "coreference": ("h1", ".st-key-matrix"),
+    "coreference-measures": ("[data-testid=stButtonGroup]", ".st-key-agreement-2"),
+    "coreference-matter": ("[data-testid=stButtonGroup]", "text=The moved attention keeps its sum"),
+}
+MARGIN = 8
 
 
 def settle(page: Page) -> None:
@@ -62,8 +90,20 @@ def settle(page: Page) -> None:
     page.wait_for_timeout(1500)
 
 
-def take(browser: Browser, address: str, view: str, width: int, scheme: str, folder: Path) -> Path:
-    """One full-page picture."""
+def part(page: Page, view: str, width: int) -> FloatRect | None:
+    """Where the shown part of a view stands; None for all of it."""
+    if view not in PARTS:
+        return None
+    first, last = (page.locator(selector).first.bounding_box() for selector in PARTS[view])
+    assert first and last
+    top = max(0, first["y"] - MARGIN)
+    return {"x": 0, "y": top, "width": width, "height": last["y"] + last["height"] + MARGIN - top}
+
+
+def take(
+    browser: Browser, address: str, view: str, width: int, scheme: str, folder: Path, *, whole: bool = True
+) -> Path:
+    """One picture, of the full page or of the part that is shown."""
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme="dark" if scheme == "dark" else "light"
     )
@@ -76,7 +116,7 @@ def take(browser: Browser, address: str, view: str, width: int, scheme: str, fol
     page.set_viewport_size({"width": width, "height": max(900, min(height, 4000))})
     settle(page)
     path = folder / f"{view}-{width}-{scheme}.png"
-    page.screenshot(path=path)
+    page.screenshot(path=path, clip=None if whole else part(page, view, width))
     context.close()
     return path
 
@@ -86,13 +126,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=IMAGES)
     parser.add_argument("--all", action="store_true", help="every view at 390, 1280 and 1920 px, light and dark")
-    parser.add_argument("--only", choices=VIEWS, nargs="+", default=list(VIEWS), help="with --all: these views alone")
+    parser.add_argument("--only", choices=VIEWS, nargs="+", default=list(VIEWS), help="these views alone")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    wanted = itertools.product(options.only, (390, 1280, 1920), ("light", "dark")) if options.all else SHOWN
+    every = itertools.product(options.only, (390, 1280, 1920), ("light", "dark"))
+    wanted = every if options.all else (shown for shown in SHOWN if shown[0] in options.only)
     with running_app() as address, chromium() as browser:
         for view, width, scheme in wanted:
-            print(take(browser, address, view, width, scheme, options.folder))
+            print(take(browser, address, view, width, scheme, options.folder, whole=options.all))
 
 
 if __name__ == "__main__":
