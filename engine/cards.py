@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from engine.catalogue import ModelCard
@@ -21,6 +22,39 @@ ROLE_WORDS: Mapping[str, str] = {
     "alignment": "comes nearest to an alignment (sharpness × coverage, a heuristic without a gold alignment)",
     "decoder-previous": "looks most at the token before",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class BeamPreset:
+    """The sentence on which a beam gains most over greedy search, and both outputs.
+
+    Attributes:
+        english: the source.
+        greedy: the greedy output.
+        beam: the beam's best one.
+        beams: k of the beam.
+        alpha: of the length penalty, length^α.
+        left: the step, from 1, at which greedy search leaves the better output.
+        greedy_sum: the greedy output's sum of log-probabilities, in nats.
+        beam_sum: the beam's.
+        greedy_final: the sum divided by the length penalty.
+        beam_final: the beam's.
+        greedy_chrf: against a reference, in [0, 100].
+        beam_chrf: the beam's.
+    """
+
+    english: str
+    greedy: str
+    beam: str
+    beams: int
+    alpha: float
+    left: int
+    greedy_sum: float
+    beam_sum: float
+    greedy_final: float
+    beam_final: float
+    greedy_chrf: float
+    beam_chrf: float
 
 
 def save_scores(card: ModelCard, scores: Mapping[str, Any]) -> None:
@@ -104,6 +138,32 @@ def deciding_heads(card: ModelCard) -> tuple[tuple[Kind, int, int, float], ...] 
     """
     found = scores_of(card).get("coreference", {}).get("deciding")
     return None if found is None else tuple((h["kind"], h["layer"], h["head"], h["change"]) for h in found)
+
+
+def beam_preset(card: ModelCard) -> BeamPreset | None:
+    """The sentence that shows best what a beam is for, as `saccade evaluate` found it.
+
+    None where it was not measured for these very weights, or no sentence gained.
+    """
+    values = scores_of(card).get("beam", {})
+    found = values.get("preset")
+    if found is None:
+        return None
+    greedy, beam = found["greedy"], found["beam"]
+    return BeamPreset(
+        english=found["english"],
+        greedy=greedy["french"],
+        beam=beam["french"],
+        beams=values["beams"],
+        alpha=values["alpha"],
+        left=found["left"],
+        greedy_sum=greedy["sum"],
+        beam_sum=beam["sum"],
+        greedy_final=greedy["final"],
+        beam_final=beam["final"],
+        greedy_chrf=greedy["chrf"],
+        beam_chrf=beam["chrf"],
+    )
 
 
 def markdown(card: ModelCard) -> str:
@@ -198,6 +258,7 @@ def _score_lines(values: Mapping[str, Any]) -> Iterator[str]:
                 f"(always the first noun: {values['first_noun']:.1%})"
             )
     yield from _coreference_lines(values)
+    yield from _beam_lines(values)
     for row in values["sentences"] if isinstance(values.get("sentences"), list) else []:
         yield f"{row['english']} → {row['french']} ({'right' if row['right'] else 'wrong'})"
     for role, best in values.get("roles", {}).items():
@@ -210,6 +271,32 @@ def _score_lines(values: Mapping[str, Any]) -> Iterator[str]:
         pairs = zip(its["heads"], its["masses"], strict=True)
         heads = " and ".join(f"head {head + 1} ({mass:.0%})" for head, mass in pairs)
         yield f"{its['english']} From its to Law look most, in encoder layer {its['layer'] + 1}: {heads}"
+
+
+def _beam_lines(values: Mapping[str, Any]) -> Iterator[str]:
+    """What a beam gains over greedy search (`engine.training.beam.beam_scores`)."""
+    if "beams" not in values:
+        return
+    greedy, beam, name = values["greedy"], values["beam"], f"a beam of {values['beams']}"
+    yield (
+        f"greedy BLEU {greedy['bleu']:.1f}, chrF {greedy['chrf']:.1f}; {name} (length penalty, α = "
+        f"{values['alpha']:g}) BLEU {beam['bleu']:.1f}, chrF {beam['chrf']:.1f}; on {values['sentences']} sentences, "
+        "one reference each"
+    )
+    yield (
+        f"greedy and {name} differ in {values['differ']} of {values['sentences']} sentences: "
+        f"the beam's chrF is higher in {values['higher_chrf']} and lower in {values['lower_chrf']}"
+    )
+    if found := values["preset"]:
+        both = " ".join(
+            f"{search}: {one['french']} (sum {one['sum']:.2f}, by length {one['final']:.2f}, chrF {one['chrf']:.0f})."
+            for search, one in (("greedy", found["greedy"]), (name, found["beam"]))
+        )
+        both = both.replace("(sum -", "(sum −").replace(", by length -", ", by length −")
+        yield (
+            "largest gain in chrF where the sum of log-probabilities is higher too: "
+            f"{found['english']} → {both} They part at step {found['left']}"
+        )
 
 
 def _coreference_lines(values: Mapping[str, Any]) -> Iterator[str]:

@@ -165,6 +165,7 @@ def evaluate(
     """Measure a shipped model. Without --data, only what needs no texts from disk."""
     from engine.cards import save_scores, scores_of
     from engine.runner import load
+    from engine.training.bleu import has_sacrebleu
     from engine.training.evaluate import evaluate as measure
     from engine.training.evaluate import find_sets, required_data
 
@@ -173,6 +174,10 @@ def evaluate(
     if not chosen and data is None:
         for name in required_data(found):
             print(f"{name} is left out: it reads texts from disk, give their folder with --data DIR.", file=sys.stderr)
+            del found[name]
+    if not chosen and not has_sacrebleu():
+        for name in [name for name, kind in found.items() if kind.needs_bleu]:
+            print(f"{name} is left out: BLEU needs sacrebleu, run: pip install sacrebleu", file=sys.stderr)
             del found[name]
     known = scores_of(runner.card)
     scores: dict[str, Any] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from engine.errors import InputError
 from engine.evidence import Rate, best_resolvers, first_pronoun, rates, read_heads
 from engine.interventions import Head, Means
 from engine.runner import Runner
+from engine.training.beam import beam_scores
+from engine.training.bleu import bleu, require_sacrebleu
 from engine.training.data import Pair, read_pairs
 from engine.training.roles import head_roles, its_scores
 from engine.training.synthetic import LECTURE, PronounExample, baselines, set_a, set_b
@@ -38,27 +39,12 @@ Measure = Callable[[Runner, Path | None, Report], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSet:
-    """One thing to measure: how, whether it reads texts from disk, and what it is in words."""
+    """One thing to measure: how, whether it reads texts from disk, what it is in words, and whether it takes BLEU."""
 
     measure: Measure
     needs_data: bool
     description: str
-
-
-def require_sacrebleu() -> None:
-    """Raises InputError where sacrebleu, which only training and evaluation need, is not installed."""
-    if importlib.util.find_spec("sacrebleu") is None:
-        raise InputError("BLEU is computed by sacrebleu, which is not installed. Run: pip install sacrebleu")
-
-
-def bleu(outputs: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Corpus BLEU and chrF by sacrebleu with its default settings (13a tokenizer, case kept)."""
-    import sacrebleu
-
-    return {
-        "bleu": round(sacrebleu.corpus_bleu(list(outputs), [list(references)]).score, 2),
-        "chrf": round(sacrebleu.corpus_chrf(list(outputs), [list(references)]).score, 2),
-    }
+    needs_bleu: bool = False
 
 
 def translation_scores(file: str) -> Measure:
@@ -238,8 +224,11 @@ def role_scores(runner: Runner, data: Path | None, report: Report) -> dict[str, 
 
 
 SETS: dict[str, EvaluationSet] = {
-    "tatoeba": EvaluationSet(translation_scores("test.tsv"), True, "short everyday sentences (Tatoeba)"),
-    "europarl": EvaluationSet(translation_scores("europarl-test.tsv"), True, "parliament sentences (Europarl)"),
+    "tatoeba": EvaluationSet(translation_scores("test.tsv"), True, "short everyday sentences (Tatoeba)", True),
+    "europarl": EvaluationSet(translation_scores("europarl-test.tsv"), True, "parliament sentences (Europarl)", True),
+    "beam": EvaluationSet(
+        beam_scores, False, "greedy search beside a beam of 5, on sentences of this project's own", True
+    ),
     "pronouns-a": EvaluationSet(
         pronoun_scores, False, "pronouns between nouns never seen together, and resolver heads"
     ),

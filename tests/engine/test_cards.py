@@ -12,6 +12,8 @@ from engine.cards import (
     ROLE_WORDS,
     SCORES,
     TRAINING,
+    BeamPreset,
+    beam_preset,
     deciding_heads,
     its_heads,
     markdown,
@@ -95,9 +97,31 @@ HEADS: dict[str, Any] = {
     },
     "file_sha256": "0" * 64,
 }
+BEAM: dict[str, Any] = {
+    "sentences": 80,
+    "left_out": 0,
+    "beams": 5,
+    "penalty": "length",
+    "alpha": 1.0,
+    "greedy": {"bleu": 40.12, "chrf": 60.34},
+    "beam": {"bleu": 42.56, "chrf": 61.78},
+    "differ": 30,
+    "higher_chrf": 19,
+    "lower_chrf": 10,
+    "preset": {
+        "english": "It was too late.",
+        "french": "C'était trop tard.",
+        "left": 2,
+        "greedy": {"french": "Il - il était trop.", "sum": -6.125, "final": -1.0208, "chrf": 40.25},
+        "beam": {"french": "C'était tard.", "sum": -2.5, "final": -0.625, "chrf": 80.75},
+    },
+}
 
 
-ALL = {"tatoeba": BLEU, "pronouns-a": PRONOUNS, "coreference": COREFERENCE, "lecture": LECTURE, "heads": HEADS}
+ALL = {
+    "tatoeba": BLEU, "beam": BEAM, "pronouns-a": PRONOUNS, "coreference": COREFERENCE, "lecture": LECTURE,
+    "heads": HEADS,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -144,6 +168,14 @@ def measured(tiny_card: ModelCard) -> ModelCard:
         "| coreference | switching off the head that looks most at the right noun on the validation half (encoder "
         "layer 2 head 3), by the mean: il or elle right in 75.2% of 1200 sentences instead of 75.0% (drop −0.2 points, "
         "95% interval −0.5 to 0.1),",
+        "| beam | greedy BLEU 40.1, chrF 60.3; a beam of 5 (length penalty, α = 1) BLEU 42.6, chrF 61.8; on 80 "
+        "sentences, one reference each |",
+        "| beam | greedy and a beam of 5 differ in 30 of 80 sentences: the beam's chrF is higher in 19 and lower "
+        "in 10 |",
+        # A hyphen of the text stays one.
+        "| beam | largest gain in chrF where the sum of log-probabilities is higher too: It was too late. → greedy: "
+        "Il - il était trop. (sum −6.12, by length −1.02, chrF 40). a beam of 5: C'était tard. (sum −2.50, "
+        "by length −0.62, chrF 81). They part at step 2 |",
         "| lecture | It was too tired. → Il était trop fatigué. (right) |",
         "| lecture | It was too wide. → Il était trop large. (wrong) |",
         "| lecture | The Law is its own. From its to Law look most, in encoder layer 5: head 6 (73%) and "
@@ -178,7 +210,7 @@ def test_a_card_is_a_page_that_ends_with_one_newline(measured):
         "## What it cannot do",
     ]
     table = [line for line in text.splitlines() if line.startswith("|")]
-    assert all(line.count("|") == 3 for line in table) and len(table) == 2 + 1 + 3 + 4 + 3 + 4
+    assert all(line.count("|") == 3 for line in table) and len(table) == 2 + 1 + 3 + 3 + 4 + 3 + 4
 
 
 def test_a_card_without_the_record_of_its_run_says_what_is_missing(measured):
@@ -271,6 +303,29 @@ def test_there_are_none_that_were_not_measured_for_these_weights(tiny_card, meas
     assert resolver_heads(other) is None and deciding_heads(other) is None
     (tiny_card.folder / SCORES).unlink()
     assert resolver_heads(tiny_card) is None and deciding_heads(tiny_card) is None
+
+
+# --- The sentence that shows what a beam is for -----------------------------------------------------------------------
+
+
+def test_the_beam_preset_is_the_one_measured(measured):
+    assert beam_preset(measured) == BeamPreset(
+        english="It was too late.", greedy="Il - il était trop.", beam="C'était tard.", beams=5, alpha=1.0, left=2,
+        greedy_sum=-6.125, beam_sum=-2.5, greedy_final=-1.0208, beam_final=-0.625, greedy_chrf=40.25, beam_chrf=80.75,
+    )  # fmt: skip
+
+
+def test_there_is_no_beam_preset_that_was_not_measured_for_these_weights(tiny_card, measured):
+    assert beam_preset(with_other_weights(measured)) is None
+    (tiny_card.folder / SCORES).unlink()
+    assert beam_preset(tiny_card) is None
+
+
+def test_a_beam_that_gains_nowhere_has_no_preset_and_a_card_without_it(measured):
+    save_scores(measured, {"beam": BEAM | {"preset": None}})
+    assert beam_preset(measured) is None
+    text = markdown(measured)
+    assert "differ in 30 of 80 sentences" in text and "largest gain" not in text
 
 
 # --- Heads with a role ------------------------------------------------------------------------------------------------

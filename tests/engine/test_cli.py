@@ -15,6 +15,7 @@ from engine import catalogue, cli
 from engine.cards import TRAINING, markdown, scores_of
 from engine.catalogue import MODELS
 from engine.record import load_trace
+from engine.training import beam
 from engine.training import evaluate as measures
 from engine.weights import CONFIG, write_json
 
@@ -183,9 +184,12 @@ def test_evaluate_prints_a_line_for_each_set_and_saves_when_asked(saccade, tiny_
 
 def test_evaluate_without_texts_measures_the_rest_and_says_so(saccade, tiny_card, few, monkeypatch):
     monkeypatch.setattr(measures, "set_b", lambda: measures.set_a("valid", 4))
+    monkeypatch.setattr(beam, "load_sentences", lambda: (("She sleeps in the garden.", "Elle dort dans le jardin."),))
     done = saccade("evaluate", "tiny", "--json")
     assert done.status == 0
-    assert list(json.loads(done.out)["scores"]) == ["pronouns-a", "pronouns-b", "coreference", "lecture"]
+    assert list(json.loads(done.out)["scores"]) == [
+        "beam", "pronouns-a", "pronouns-b", "coreference", "lecture",
+    ]  # fmt: skip
     for name in ("tatoeba", "europarl"):
         assert f"{name} is left out: it reads texts from disk, give their folder with --data DIR." in done.err
 
@@ -249,3 +253,12 @@ def test_run_starts_streamlit_here_with_what_was_asked(saccade, monkeypatch):
     assert command[command.index("--server.port") + 1] == "8600"
     assert command[command.index("--server.address") + 1] == "127.0.0.1", "private unless asked otherwise"
     assert started["env"]["SACCADE_DEVICE"] == "cpu"
+
+
+def test_evaluate_without_sacrebleu_leaves_out_what_needs_it_and_says_so(saccade, tiny_card, few, monkeypatch):
+    monkeypatch.setattr(measures, "set_b", lambda: measures.set_a("valid", 4))
+    monkeypatch.setattr("engine.training.bleu.has_sacrebleu", lambda: False)
+    done = saccade("evaluate", "tiny", "--json")
+    assert done.status == 0
+    assert list(json.loads(done.out)["scores"]) == ["pronouns-a", "pronouns-b", "coreference", "lecture"]
+    assert "beam is left out: BLEU needs sacrebleu" in done.err

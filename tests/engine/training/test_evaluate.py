@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 from dataclasses import replace
@@ -116,9 +117,9 @@ def test_a_set_of_texts_is_scored_against_its_references(tiny_runner, tmp_path, 
     assert 90 < scores["bleu"] < 100, "all but the long one are the model's own words"
 
 
-@pytest.mark.parametrize("name", ["tatoeba", "europarl"])
+@pytest.mark.parametrize("name", ["tatoeba", "europarl", "beam"])
 def test_without_sacrebleu_the_message_says_how_to_get_it(tiny_runner, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(measures.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"sacrebleu, which is not installed\. Run: pip install sacrebleu"):
         evaluate(tiny_runner, name, tmp_path)
 
@@ -127,7 +128,9 @@ def test_without_sacrebleu_the_message_says_how_to_get_it(tiny_runner, tmp_path,
 
 
 def test_the_sets_are_those_that_the_card_promises():
-    assert list(SETS) == ["tatoeba", "europarl", "pronouns-a", "pronouns-b", "coreference", "lecture", "heads"]
+    assert list(SETS) == [
+        "tatoeba", "europarl", "beam", "pronouns-a", "pronouns-b", "coreference", "lecture", "heads",
+    ]  # fmt: skip
     assert required_data(SETS) == ["tatoeba", "europarl", "heads"]
     assert all(item.description for item in SETS.values())
 
