@@ -29,6 +29,7 @@ SHOWN = (
 )
 TIRED = "The animal didn't cross the street because it was too tired."
 WIDE = "The animal didn't cross the street because it was too wide."
+PLANE = "They missed their plane because of a traffic jam."
 LONG = (
     "When the old man opened the small wooden box that his sister had given him many years ago, he found a letter in "
     "it, and because it was in a language he had never learned, he asked the young woman next door to read it to him."
@@ -43,6 +44,11 @@ def translate(text: str = TIRED, **view: str) -> str:
 def coreference(**view: str) -> str:
     """The address of a view of the Coreference page, with the lecture's pair."""
     return f"/coreference?{urlencode({'first': TIRED, 'second': WIDE, **view})}"
+
+
+def beam(text: str = PLANE, **view: str) -> str:
+    """The address of a view of the Beam search page."""
+    return f"/beam?{urlencode({'text': text, **view})}"
 
 
 VIEWS = {
@@ -69,6 +75,12 @@ VIEWS = {
     "coreference-measures": coreference(section="measures", head="cross.3.1", contrast="1"),
     "coreference-matter": coreference(section="interventions", by="other"),
     "presenter-coreference": coreference(presenter="1"),
+    "beam": beam(),
+    "beam-node": beam(node="12"),
+    "beam-2": beam("He hit me with a pie.", beams="2", shrinking="1"),
+    "beam-10": beam(beams="10"),
+    "beam-samples": beam(method="samples", temperature="0.8"),
+    "presenter-beam": beam(presenter="1"),
     "problem": translate("word " * 140, colour="red"),
     "models": "/models",
 }

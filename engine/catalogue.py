@@ -12,7 +12,7 @@ from engine.errors import UnknownModel
 ASSETS = Path(__file__).parent.parent / "assets"
 
 Family = Literal["transformer"]
-Capability = Literal["translate", "encoder", "decoder", "cross", "interventions"]
+Capability = Literal["translate", "encoder", "decoder", "cross", "interventions", "search"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class ModelCard:
         summary: one sentence for a screen.
         sha256: checksum of every file of the model, by file name; "weights.safetensors" among them.
         supports: what pages may ask of it: "translate", the kinds of attention maps it has, and
-            "interventions": its heads can be changed and its output differentiated.
+            "interventions": its heads can be changed and its output differentiated, and "search": its output is
+            searched for token by token.
         longest: the most source tokens it takes, </s> included.
         data: what it was trained on, with licences.
         licence: of the weights.
@@ -67,7 +68,7 @@ MODELS: dict[str, ModelCard] = {
             "tokenizer.model": "e221fc9523057c6767c988e02d8e8cda350ea6656658b675ed6c02e3089263b1",
             "config.json": "4e4c9270f8f13cbd9f0e768381b21dd33bbb30f98810ce42fe1d0961f956d364",
         },
-        supports=frozenset({"translate", "encoder", "decoder", "cross", "interventions"}),
+        supports=frozenset({"translate", "encoder", "decoder", "cross", "interventions", "search"}),
         longest=128,
         data=(
             "Tatoeba English-French pairs (149,332), CC-BY 2.0 FR",

@@ -77,6 +77,8 @@ def _marked(text: str) -> Marked:
     if len(parts) != 3:
         raise Invalid("give pronoun, A and B, such as 8-2-6")
     pronoun, first, second = (_NUMBERS.read(part) for part in parts)
+    if len({*pronoun, *first, *second}) < len(pronoun) + len(first) + len(second):
+        raise Invalid("give each word one role")
     return pronoun, first, second
 
 
@@ -198,6 +200,17 @@ def arrive(fallback: LabView) -> list[str]:
 def scale() -> float:
     """How much larger than on a desk figures are."""
     return PRESENTER if current().presenter else 1.0
+
+
+def keep_legible(key: str, width: float) -> None:
+    """A figure scrolls sideways where the screen is narrower: squeezed, its labels would lie upon each other.
+
+    Args:
+        key: of the container that holds it.
+        width: the least at which it can be read, in pixels.
+    """
+    place = f".stMainBlockContainer .st-key-{key}"
+    st.html(f"<style>{place} {{ overflow-x: auto; }} {place} > * {{ min-width: {round(width)}px; }}</style>")
 
 
 def widget(name: str) -> dict[str, Any]:

@@ -29,14 +29,15 @@ from viz.components.save import save_picture
 SHOWN = {"change": "Change from first to second", "first": "First sentence", "second": "Second sentence"}
 WEIGHTS = {"raw": "Attention weights", "value": "Value-weighted"}
 KEEPS = "prefers the same noun in both sentences"
+OFF_HELP = "What switching the head off adds to the log-odds, in nats"
 COLUMNS = {
     "map": st.column_config.TextColumn("map"),
     "first": st.column_config.NumberColumn("preference, first", format="%+.3f"),
     "second": st.column_config.NumberColumn("preference, second", format="%+.3f"),
     "change": st.column_config.NumberColumn("change", format="%+.3f"),
-    "off_first": st.column_config.NumberColumn("log-odds when off, first", format="%+.3f"),
-    "off_second": st.column_config.NumberColumn("log-odds when off, second", format="%+.3f"),
-    "keeps": st.column_config.CheckboxColumn("keeps its preference"),
+    "off_first": st.column_config.NumberColumn("off: log-odds, first", format="%+.3f", help=OFF_HELP),
+    "off_second": st.column_config.NumberColumn("off: log-odds, second", format="%+.3f", help=OFF_HELP),
+    "keeps": st.column_config.CheckboxColumn("keeps", help="It prefers the same noun in both sentences"),
 }
 VALUE_HELP = (
     "How much each word adds to the head's output: the norm of the weighted, transformed value vector "
@@ -190,6 +191,7 @@ def _one_head(card: ModelCard, pair: PairShown, head: Head, theme: viz.Theme) ->
     with st.container(key="heatmap"):
         figure = viz.heatmap_difference(*places, theme=theme, scale=_lab.scale())
         st.plotly_chart(figure, theme=None, width="content", alt="Heatmap: first sentence minus second sentence")
+    _lab.keep_legible("heatmap", figure.layout.width)
     save_picture("heatmap", f"{head.kind}-difference", key="lab save difference")
     st.caption(
         ("Value-weighted maps, rows divided by their sums. " if view.weights == "value" else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
@@ -60,7 +61,7 @@ def draw(card: ModelCard, pair: PairShown, sides: tuple[Side, Side] | None, them
     number = 0 if view.sentence == "first" else 1
     here, there = pair.sides[number], pair.sides[1 - number]
     if view.by == "other":
-        for reason in align_pieces(there.trace.source, here.trace.source).refused:
+        for reason in align_pieces(*(side.trace.source for side in pair.sides)).refused:
             st.info(_shared.literal(f"Not patched: {reason}"))
     found = _shared.computed(
         card, sweep_heads, here.text, pair.decision, view.by, there.text if view.by == "other" else ""
@@ -97,6 +98,9 @@ def _several(card: ModelCard, pair: PairShown, sides: tuple[Side, Side], head: H
     view = _lab.current()
     options = sorted((one for one, _ in ranked(sides[0].sweep.off) if one != head), key=_place)
     st.session_state["lab off"] = [one for one in view.off if one in options]
+    for one in view.off:
+        if one not in options and one != head:
+            st.warning(f"There is no {one.name}: it is left out.")
     st.multiselect(
         "Together with",
         options,
@@ -188,7 +192,8 @@ def _compared(decision: Decision, before: Outcome, after: Outcome, number: int, 
         for name, one in (("as it is", before), ("changed", after))
     ]
     table = viz.small_table((f"sentence {number}", *decision.words, "log-odds"), rows, theme=theme)
-    return table + viz.text_change(before.translation, after.translation, lang="fr", theme=theme)
+    larger = replace(theme, font_size=round(theme.font_size * _lab.scale()))
+    return table + viz.text_change(before.translation, after.translation, lang="fr", theme=larger)
 
 
 def _place(head: Head) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ from pages._pair import PairShown, Reading
 from pages._shown import NAMES
 from viz.components.save import save_picture
 
+NARROWER = 17, 10  # pixels by which a column of the rows, and of the agreement, may shrink, its number still in it
 EXPLAINED = f"""
 - **{RAW}**: where did the head look? The weights of the pronoun's row.
 - **{VALUES}**: how large is what it took from there? ‖α v W_O‖, divided by the row's sum (Kobayashi et al. 2020).
@@ -70,7 +71,7 @@ def pick_one(pair: PairShown, head: Head) -> None:
         key="lab head",
         format_func=lambda one: f"{NAMES['map'][one.kind]}, layer {one.layer + 1}, head {one.head + 1}",
         on_change=lambda: _lab.change(head=st.session_state["lab head"]),
-        width=330,
+        width=round(330 * _lab.scale()),
     )
 
 
@@ -86,7 +87,7 @@ def _against(card: ModelCard, pair: PairShown, side: Reading) -> int | None:
 def _side(side: Reading, found: Measures, head: Head, number: int, theme: viz.Theme) -> None:
     """One sentence's rows, with the agreement beside them."""
     said = side.trace.predicted.labels[side.where.steps[0]]
-    left, right = st.columns([13, 7], gap="small")
+    left, right = st.columns([3, 2], gap="small")
     names, table = agreement(found)
     scale = _lab.scale()
     with left, st.container(key=f"measures-{number}"):
@@ -95,8 +96,10 @@ def _side(side: Reading, found: Measures, head: Head, number: int, theme: viz.Th
             found.words.labels, found.rows, found.words.special, title=title, theme=theme, scale=scale
         )
         st.plotly_chart(figure, theme=None, width="content", alt=title, key=f"lab measures {number}")
+        _lab.keep_legible(f"measures-{number}", figure.layout.width - NARROWER[0] * scale * len(found.words.labels))
         save_picture(f"measures-{number}", f"{head.kind}-measures-{number}", key=f"lab save measures {number}")
     with right, st.container(key=f"agreement-{number}"):
         figure = viz.agreement_table(names, table, title="Do they agree?", theme=theme, scale=scale)
         st.plotly_chart(figure, theme=None, width="content", alt="Rank correlations", key=f"lab agreement {number}")
+        _lab.keep_legible(f"agreement-{number}", figure.layout.width - NARROWER[1] * scale * len(names))
         save_picture(f"agreement-{number}", f"{head.kind}-agreement-{number}", key=f"lab save agreement {number}")

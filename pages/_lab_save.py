@@ -46,7 +46,7 @@ def menu(pair: PairShown, sides: tuple[Side, Side] | None) -> None:
                 ),
                 f"{name}-heads.csv",
                 "text/csv",
-                help="One line for each head: its preference in both sentences, and the log-odds with it off.",
+                help="One line for each head: its preferences, and what switching it off adds to the log-odds.",
                 on_click="ignore",
             )
             for number, side in enumerate(pair.sides, 1):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.catalogue import ModelCard
-from engine.coreference import Decision, Places, Span, find_decision, margins, places, pronoun_span
+from engine.coreference import Decision, Places, Span, find_decision, fork_of, margins, places, pronoun_span
+from engine.errors import InputError
 from engine.experiments import Outcome, outcome, sweep_heads
 from engine.mentions import Mentions, Word, Words, find_pair_mentions, span_of, words_at, words_of
 from engine.types import Kind, Trace
@@ -51,11 +52,13 @@ class PairShown:
         sides: the two readings.
         decision: the words that are compared; None where the translations suggest none.
         names: what A and B are called.
+        problems: marks of the view that are not there, a sentence each.
     """
 
     sides: tuple[Reading, Reading]
     decision: Decision | None
     names: tuple[str, str]
+    problems: tuple[str, ...] = ()
 
 
 def read_pair(card: ModelCard, view: LabView) -> PairShown:
@@ -64,7 +67,7 @@ def read_pair(card: ModelCard, view: LabView) -> PairShown:
     Raises:
         InputError: a sentence that cannot be used.
     """
-    traces = [_shared.trace(card, text) for text in (view.first, view.second)]
+    traces = [_trace(card, name, text) for name, text in (("First", view.first), ("Second", view.second))]
     decision = _decision(traces[0], traces[1], view)
     english = [words_of(trace.source) for trace in traces]
     found = find_pair_mentions(*([word.text for word in words] for words in english))
@@ -75,7 +78,31 @@ def read_pair(card: ModelCard, view: LabView) -> PairShown:
         )
     )
     names = tuple(_name(first, index) or _name(second, index) or f"candidate {'AB'[index]}" for index in (0, 1))
-    return PairShown((first, second), decision, (names[0], names[1]))
+    given = (
+        ("marks", view.marks, first.english),
+        ("french", view.french, first.french),
+        ("marks2", view.marks2, second.english),
+        ("french2", view.french2, second.french),
+    )
+    problems = tuple(said for name, marked, words in given if (said := _beyond(name, marked, len(words))))
+    return PairShown((first, second), decision, (names[0], names[1]), problems)
+
+
+def _trace(card: ModelCard, name: str, text: str) -> Trace:
+    """The trace of a sentence; an error says which."""
+    try:
+        return _shared.trace(card, text)
+    except InputError as reason:
+        raise InputError(f"{name} sentence: {reason}") from reason
+
+
+def _beyond(name: str, marked: Marked | None, count: int) -> str:
+    """What an address marks and is not there, as a sentence; "" where all is."""
+    beyond = sorted({i + 1 for part in marked or () for i in part if i >= count})
+    if not beyond:
+        return ""
+    some = ", ".join(map(str, beyond[:5])) + (" …" if len(beyond) > 5 else "")
+    return f"“{name}” in the address marks word {some}, which is not there: the highest is {count}."
 
 
 def _of(mentions: Mentions) -> Marked:
@@ -151,6 +178,9 @@ def side_of(card: ModelCard, pair: PairShown, number: int) -> Side:
         InputError: words that cannot be compared.
     """
     assert pair.decision is not None
+    length = len(fork_of(_shared.runner(card).tokenizer, pair.decision).prefix)
+    if length > card.longest:
+        raise InputError(f"The output so far takes {length} tokens, and {card.longest} at most can be. Shorten it.")
     here, there = pair.sides[number], pair.sides[1 - number]
     said: Outcome = _shared.computed(card, outcome, here.text, pair.decision)
     off = _shared.computed(card, sweep_heads, here.text, pair.decision, "zero", "")

@@ -11,7 +11,8 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar, TypeVarTuple
@@ -33,6 +34,7 @@ from engine.weights import WEIGHTS
 
 SWITCH = 2e-4  # seconds
 RESULTS = 256  # of single computations kept in memory; most are a few kilobytes
+MOMENT = 0.4  # seconds without a progress bar
 TURN = 1e-3  # seconds in which a waiting session can begin
 R = TypeVar("R")
 Values = TypeVarTuple("Values")
@@ -106,31 +108,50 @@ def computed(card: ModelCard, compute: Callable[[Runner, *Values], R], *argument
     return result
 
 
+@st.cache_resource(show_spinner=False)
+def _slow_results() -> OrderedDict[Hashable, Any]:
+    return OrderedDict()
+
+
 def computed_slowly(
-    card: ModelCard, title: str, total: int, compute: Callable[[Runner, Callable[[int], None]], R]
+    card: ModelCard,
+    title: str,
+    total: int,
+    compute: Callable[[Runner, Callable[[int], None]], R],
+    key: Hashable | None = None,
 ) -> R:
     """A long computation under a progress bar; other sessions have their turn after each step, and leaving ends it.
 
     Args:
         card: of the model.
-        title: beside the bar.
+        title: beside the bar, which comes when it takes longer than a moment.
         total: the number of steps.
         compute: takes the runner, and what to call with the number of steps done since the last call.
+        key: what the result depends on besides the model; asked again, it comes from memory. None keeps nothing.
     """
+    known, name = _slow_results(), (card.identity, device(), key)
+    if key is not None and name in known:
+        kept: R = known[name]
+        return kept
     model = runner(card)
-    bar, done = st.progress(0.0, title), 0
+    place, done, started = st.empty(), 0, time.monotonic()
 
     def report(steps: int) -> None:
         nonlocal done
         done += steps
-        bar.progress(min(done / max(total, 1), 1.0), f"{title}: {done:,} of {total:,}")
+        if time.monotonic() - started > MOMENT:
+            place.progress(min(done / max(total, 1), 1.0), f"{title}: {done:,} of {total:,}")
         _computing.release()
         time.sleep(TURN)
         _computing.acquire()
 
     with _computing:
         result = compute(model, report)
-    bar.empty()
+    place.empty()
+    if key is not None:
+        known[name] = result
+        while len(known) > RESULTS:
+            known.popitem(last=False)
     return result
 
 

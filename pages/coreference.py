@@ -181,7 +181,9 @@ def _odds_table(sides: tuple[Side, Side], decision: Decision) -> str:
 def _decision_form(decision: Decision | None) -> None:
     st.markdown("Both sentences are forced to begin with the same words; then the two words are compared.")
     state = st.session_state
-    prefix, words = (decision.prefix, decision.words) if decision else ("", ("", ""))
+    view = _lab.current()
+    typed = view.prefix or "", (view.left or "", view.right or "")
+    prefix, words = (decision.prefix, decision.words) if decision else typed
     state["lab prefix"], state["lab left"], state["lab right"] = prefix, *words
     with st.form("decision form", border=False):
         st.text_input("The output so far", key="lab prefix")
@@ -251,6 +253,8 @@ def page() -> None:
             st.warning(_shared.literal(problem))
         theme = _shared.theme()
         pair = read_pair(card, view)
+        for problem in pair.problems:
+            st.warning(_shared.literal(problem))
         words, decided = st.columns([5, 3], gap="large")
         with words:
             show_marks(pair, theme, _lab.scale())

@@ -62,6 +62,7 @@ def page() -> None:
                 label="What does “it” refer to, and which head decides?",
                 icon=":material/call_split:",
             )
+            st.page_link("pages/beam.py", label="Watch a translation being searched", icon=":material/account_tree:")
             st.page_link(
                 "pages/models.py", label="How the models were made, and what they score", icon=":material/inventory_2:"
             )
@@ -81,6 +82,7 @@ ABILITIES = """
 - **Edit the translation** and see what the model makes of your words.
 - **Coreference**: two sentences that differ in a word; which heads look at the right noun, and which of them matter:
   switch heads off, swap them, or make them look elsewhere.
+- **Beam search**: the tree of a search that really ran, step by step; force a node and see where it goes.
 - **Save** SVG, PNG, CSV, NPZ, a page that works offline, and a link that restores the view.
 """
 

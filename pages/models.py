@@ -29,6 +29,7 @@ OFFERS: dict[Capability, tuple[str, str]] = {
         "which heads look from a pronoun at its noun, and what is said with heads switched off, patched or made to "
         "look elsewhere",
     ),
+    "search": ("Beam search", "the tree of a search for the output, step by step, or of samples"),
 }
 """What a page shows of a model that can do this; pages are named as in the menu."""
 
