@@ -11,12 +11,12 @@ from typing import Literal
 import torch
 
 from engine.coreference import Decision, Places, fork_of
-from engine.errors import InputError
+from engine.errors import InputError, InputTooLong
 from engine.interventions import Force, Head, Intervention, Patch
 from engine.knockout import Fork, Instead, Sweep, averages, from_another_run, nothing, sweep
 from engine.mentions import aligned, words_of
 from engine.reference import output_buffers, reference_means
-from engine.runner import Runner
+from engine.runner import LONGEST_OUTPUT, Runner
 from engine.types import Kind, Tokens
 
 How = Literal["zero", "mean", "other"]
@@ -51,6 +51,20 @@ class Alignment:
     refused: tuple[str, ...]
 
 
+def fork_in(runner: Runner, decision: Decision) -> Fork:
+    """`fork_of` for a model, whose outputs have a limit.
+
+    Raises:
+        InputError: as there, or a beginning over the output limit.
+    """
+    fork = fork_of(runner.tokenizer, decision)
+    if len(fork.prefix) > LONGEST_OUTPUT:
+        raise InputTooLong(
+            f"The output so far has {len(fork.prefix)} tokens and the limit is {LONGEST_OUTPUT}. Shorten it."
+        )
+    return fork
+
+
 @torch.inference_mode()
 def outcome(runner: Runner, text: str, decision: Decision, interventions: Sequence[Intervention] = ()) -> Outcome:
     """The decision, and the whole translation, with the interventions made.
@@ -58,7 +72,7 @@ def outcome(runner: Runner, text: str, decision: Decision, interventions: Sequen
     Raises:
         InputError: texts, words or interventions that cannot be used.
     """
-    fork = fork_of(runner.tokenizer, decision)
+    fork = fork_in(runner, decision)
     source = runner.tensor(runner.encode(text).ids)
     logits = runner.model(source, runner.tensor(fork.prefix), runner.edits(interventions).at(0))[0, -1].float()
     first, second = logits.log_softmax(-1)[[fork.first, fork.second]].tolist()
@@ -79,7 +93,7 @@ def sweep_heads(runner: Runner, text: str, decision: Decision, how: How, other: 
     Raises:
         InputError: texts or words that cannot be used.
     """
-    fork = fork_of(runner.tokenizer, decision)
+    fork = fork_in(runner, decision)
     source = runner.encode(text)
     instead: Instead = nothing
     if how == "mean":
@@ -161,7 +175,7 @@ def patch_from(runner: Runner, heads: Sequence[Head], there: str, here: str, dec
         raise InputError("Patch heads of one kind at a time: source and output have other positions.")
     if kinds == {"encoder"}:
         return Patch(tuple(heads), there, None, align_pieces(runner.encode(there), runner.encode(here)).positions)
-    steps = len(fork_of(runner.tokenizer, decision).prefix)
+    steps = len(fork_in(runner, decision).prefix)
     target = decision.said(word)
     return Patch(tuple(heads), there, target, tuple((step, step) for step in range(steps)))
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import streamlit as st
 
 from engine.experiments import How
 from engine.interventions import Head
 from engine.mentions import Words
+from engine.pairs import load_pairs
 from engine.types import KINDS
-from pages._address import NUMBER, SWITCH, TEXT, Codec, Form, Invalid, choice, written
-from pages._address import NUMBERS as _NUMBERS
+from pages._address import NUMBER, NUMBERS, SWITCH, TEXT, Codec, Form, Invalid, choice, written
+from pages._session import PageView
 
 PRESENTER = 1.5  # how much larger type and rows are for the last row of a classroom
 Section = Literal["heads", "measures", "interventions", "many"]
@@ -76,7 +77,7 @@ def _marked(text: str) -> Marked:
     parts = text.split("-")
     if len(parts) != 3:
         raise Invalid("give pronoun, A and B, such as 8-2-6")
-    pronoun, first, second = (_NUMBERS.read(part) for part in parts)
+    pronoun, first, second = (NUMBERS.read(part) for part in parts)
     if len({*pronoun, *first, *second}) < len(pronoun) + len(first) + len(second):
         raise Invalid("give each word one role")
     return pronoun, first, second
@@ -133,73 +134,32 @@ CODEC = Codec(
 _TEXT = ("marks", "marks2", "french", "french2", "prefix", "left", "right")
 
 
-def current() -> LabView:
-    """The view as the session has it."""
-    view: LabView = st.session_state.get("lab", LabView())
-    return view
+VIEW = PageView(CODEC, "lab")
 
 
-def change(**values: Any) -> None:
-    """The reader chose something: the address of the view before no longer counts."""
-    st.session_state["acted"] = True
-    st.session_state["lab"] = replace(current(), **values)
-
-
-def open_view(view: LabView) -> None:
-    """Take over a whole view: an address, a pair or a request file was opened."""
-    st.session_state["lab"] = view
-    touch()
+def complete(view: LabView, addressed: bool) -> tuple[LabView, list[str]]:
+    """A view with sentences, and what is to be said of it: the lecture's pair where there are none."""
+    if view.first or view.second:
+        return view, []
+    pair = load_pairs()[0]
+    said = ["The address holds no sentences: what you see is the first example."] if addressed else []
+    return replace(view, first=pair.first, second=pair.second), said
 
 
 def ask(first: str, second: str) -> None:
     """Two sentences: what was marked in others means nothing here."""
-    if (first, second) != (current().first, current().second):
-        fresh = {name: getattr(CODEC.fresh, name) for name in _TEXT}
-        change(first=first, second=second, off=(), **fresh)
-        touch()
-    else:
-        change()
-
-
-def touch() -> None:
-    """Components take over what Python holds, not what the reader did before."""
-    st.session_state["lab epoch"] = st.session_state.get("lab epoch", 0) + 1
-
-
-def epoch() -> str:
-    """The name of what components begin with."""
-    return str(st.session_state.get("lab epoch", 0))
-
-
-def arrive(fallback: LabView) -> list[str]:
-    """Take over the address, if the reader has come by one; returns what of it could not be used.
-
-    A run that a button caused still carries the address of the view before, and a run without an address has nothing to
-    say: both leave the session as it is.
-
-    Args:
-        fallback: what an address without sentences opens.
-    """
-    state, address = st.session_state, st.query_params.to_dict()
-    acted = state.pop("acted", False)
-    if problems := state.pop("lab problems", None):  # a request file was opened
-        state["lab address"] = address
-        return list(problems)
-    if "lab" in state and (acted or not address or address == state.get("lab address")):
-        return []
-    view, problems = CODEC.decode(address)
-    if not (view.first or view.second):
-        view = replace(view, first=fallback.first, second=fallback.second)
-        if address:
-            problems.append("The address holds no sentences: what you see is the first example.")
-    state["lab address"] = address
-    open_view(view)
-    return problems
+    view = VIEW.current()
+    if (first, second) == (view.first, view.second):
+        VIEW.change()
+        return
+    fresh = {name: getattr(CODEC.fresh, name) for name in _TEXT}
+    VIEW.change(first=first, second=second, off=(), **fresh)
+    VIEW.touch()
 
 
 def scale() -> float:
     """How much larger than on a desk figures are."""
-    return PRESENTER if current().presenter else 1.0
+    return PRESENTER if VIEW.current().presenter else 1.0
 
 
 def keep_legible(key: str, width: float) -> None:
@@ -211,14 +171,3 @@ def keep_legible(key: str, width: float) -> None:
     """
     place = f".stMainBlockContainer .st-key-{key}"
     st.html(f"<style>{place} {{ overflow-x: auto; }} {place} > * {{ min-width: {round(width)}px; }}</style>")
-
-
-def widget(name: str) -> dict[str, Any]:
-    """The key of a field's widget and what a change of it does; the widget begins with what the view holds."""
-    key = f"lab {name}"
-    st.session_state[key] = getattr(current(), name)
-    return {"key": key, "on_change": _take, "args": (name,)}
-
-
-def _take(name: str) -> None:
-    change(**{name: st.session_state[f"lab {name}"]})

@@ -20,6 +20,7 @@ from engine.tables import HeadRow, head_rows
 from engine.types import KINDS, AttentionMap, Kind
 from engine.verdict import Side, ranked, signed
 from pages import _lab, _shared
+from pages._lab import VIEW
 from pages._pair import PairShown, Reading
 from pages._shown import NAMES
 from viz.components.lines import LinesView, lines, lines_data
@@ -54,9 +55,9 @@ def draw(card: ModelCard, pair: PairShown, sides: tuple[Side, Side] | None, them
         format_func=SHOWN.__getitem__,
         required=True,
         help="What the pronoun gives to candidate A minus what it gives to candidate B; several pieces count as one.",
-        **_lab.widget("shown"),
+        **VIEW.widget("shown"),
     )
-    view = _lab.current()
+    view = VIEW.current()
     values = {
         "first": first,
         "second": second,
@@ -74,7 +75,7 @@ def draw(card: ModelCard, pair: PairShown, sides: tuple[Side, Side] | None, them
 
 def chosen_head(values: Mapping[Kind, np.ndarray]) -> Head | None:
     """The head that the reader chose, if it is there; else the one with the largest value. None where there is none."""
-    head = _lab.current().head
+    head = VIEW.current().head
     order = ranked(values)
     if head is not None and head.kind in values:
         layers, heads = values[head.kind].shape
@@ -126,7 +127,7 @@ def picked(key: str) -> Callable[[], None]:
     def take() -> None:
         sent = st.session_state[key].picked
         if sent:
-            _lab.change(head=Head(sent["id"], int(sent["layer"]), int(sent["head"])))
+            VIEW.change(head=Head(sent["id"], int(sent["layer"]), int(sent["head"])))
 
     return take
 
@@ -148,7 +149,7 @@ def _table(pair: PairShown, sides: tuple[Side, Side] | None, values: Mapping[Kin
         places = st.session_state["lab table"].selection.rows
         if places:
             row = rows[places[0]]
-            _lab.change(head=Head(row.map, row.layer - 1, row.head - 1))
+            VIEW.change(head=Head(row.map, row.layer - 1, row.head - 1))
 
     with st.expander("All heads as a table"):
         st.dataframe(
@@ -172,9 +173,9 @@ def _one_head(card: ModelCard, pair: PairShown, head: Head, theme: viz.Theme) ->
             format_func=WEIGHTS.__getitem__,
             required=True,
             help=VALUE_HELP,
-            **_lab.widget("weights"),
+            **VIEW.widget("weights"),
         )
-    view = _lab.current()
+    view = VIEW.current()
     maps = [_map(card, side, head.kind) for side in pair.sides]
     for number, (column, side, attention) in enumerate(
         zip(st.columns(2, gap="large"), pair.sides, maps, strict=True), 1
@@ -200,7 +201,7 @@ def _one_head(card: ModelCard, pair: PairShown, head: Head, theme: viz.Theme) ->
 
 
 def _map(card: ModelCard, side: Reading, kind: Kind) -> AttentionMap:
-    if _lab.current().weights == "value":
+    if VIEW.current().weights == "value":
         return _shared.computed(card, value_weighted_of, side.text, kind)
     return side.trace.maps[kind]
 
@@ -216,7 +217,7 @@ def _lines(side: Reading, attention: AttentionMap, head: Head, theme: viz.Theme,
         theme=theme,
         scale=_lab.scale(),
         controls="none",
-        start_id=f"{_lab.epoch()} {head} {pins}",
+        start_id=f"{VIEW.epoch()} {head} {pins}",
         file_name=f"{head.kind}-sentence-{number}",
     )
     lines(data, key=f"lab lines {number}")

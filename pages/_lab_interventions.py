@@ -26,6 +26,7 @@ from engine.reference import NAME
 from engine.types import KINDS
 from engine.verdict import Side, ranked, signed
 from pages import _lab, _lab_heads, _shared
+from pages._lab import VIEW
 from pages._pair import PairShown
 from pages._shown import NAMES
 from viz.components.matrix import Matrix, matrix, matrix_data
@@ -52,12 +53,12 @@ def draw(card: ModelCard, pair: PairShown, sides: tuple[Side, Side] | None, them
             format_func=BY.__getitem__,
             required=True,
             help=BY_HELP,
-            **_lab.widget("by"),
+            **VIEW.widget("by"),
         )
         st.segmented_control(
-            "In the", list(SENTENCES), format_func=SENTENCES.__getitem__, required=True, **_lab.widget("sentence")
+            "In the", list(SENTENCES), format_func=SENTENCES.__getitem__, required=True, **VIEW.widget("sentence")
         )
-    view = _lab.current()
+    view = VIEW.current()
     number = 0 if view.sentence == "first" else 1
     here, there = pair.sides[number], pair.sides[1 - number]
     if view.by == "other":
@@ -95,7 +96,7 @@ def _several(card: ModelCard, pair: PairShown, sides: tuple[Side, Side], head: H
     """The chosen head, and those the reader adds, changed together; both sentences are translated anew."""
     assert pair.decision is not None
     st.subheader(f"{head.name[0].upper()}{head.name[1:]}, and what is said without it", anchor=False)
-    view = _lab.current()
+    view = VIEW.current()
     options = sorted((one for one, _ in ranked(sides[0].sweep.off) if one != head), key=_place)
     st.session_state["lab off"] = [one for one in view.off if one in options]
     for one in view.off:
@@ -107,7 +108,7 @@ def _several(card: ModelCard, pair: PairShown, sides: tuple[Side, Side], head: H
         key="lab off",
         format_func=lambda one: one.name,
         placeholder="Add heads that are changed at the same time",
-        on_change=lambda: _lab.change(off=tuple(st.session_state["lab off"])),
+        on_change=lambda: VIEW.change(off=tuple(st.session_state["lab off"])),
     )
     heads = (head, *st.session_state["lab off"])
     changes: list[list[Intervention] | str] = []
@@ -143,11 +144,11 @@ def _forced(card: ModelCard, pair: PairShown, sides: tuple[Side, Side], head: He
             ["B", "A"],
             format_func={"A": f"from {b} to {a}", "B": f"from {a} to {b}"}.__getitem__,
             required=True,
-            **_lab.widget("onto"),
+            **VIEW.widget("onto"),
         )
         scopes = {name: text.replace("kind", f"kind ({NAMES['map'][head.kind]})") for name, text in SCOPES.items()}
-        st.segmented_control("In", list(scopes), format_func=scopes.__getitem__, required=True, **_lab.widget("scope"))
-    view = _lab.current()
+        st.segmented_control("In", list(scopes), format_func=scopes.__getitem__, required=True, **VIEW.widget("scope"))
+    view = VIEW.current()
     runner = _shared.runner(card)
     heads = {
         "head": (head,),

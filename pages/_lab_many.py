@@ -21,6 +21,7 @@ from engine.interventions import Head, Means
 from engine.types import Kind
 from engine.verdict import signed
 from pages import _lab, _lab_heads, _shared
+from pages._lab import VIEW
 from pages._shown import NAMES
 from viz.components.matrix import Matrix, matrix, matrix_data
 
@@ -139,7 +140,7 @@ def _show(asked: Asked, theme: viz.Theme) -> None:
         )
         for kind in kinds
     ]
-    head = _lab.current().head
+    head = VIEW.current().head
     data = matrix_data(
         matrices,
         quantity="Share of sentences in which the head looks most at the right noun",

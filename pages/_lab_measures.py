@@ -11,6 +11,7 @@ from engine.interventions import Head
 from engine.measures import GRADIENT, GRADIENT_ATTENTION, RAW, ROLLOUT, VALUES, Measures, agreement, measures_of
 from engine.verdict import Side, ranked
 from pages import _lab, _lab_heads, _shared
+from pages._lab import VIEW
 from pages._pair import PairShown, Reading
 from pages._shown import NAMES
 from viz.components.save import save_picture
@@ -41,16 +42,17 @@ def draw(card: ModelCard, pair: PairShown, sides: tuple[Side, Side] | None, them
             "Against the other word",
             help="Differentiate the logit of the French pronoun minus that of the other word, instead of its logit "
             "alone (Yin and Neubig 2022).",
-            **_lab.widget("contrast"),
+            disabled=sides is None,
+            **VIEW.widget("contrast"),
         )
-        if not _lab.current().presenter:
+        if not VIEW.current().presenter:
             with st.popover("What the rows are", icon=":material/help:"):
                 st.markdown(EXPLAINED)
     for number, side in enumerate(pair.sides, 1):
         if reason := side.where.missing(head.kind) or side.where.missing("cross"):
             st.info(f"Sentence {number}: {reason}")
             continue
-        against = _against(card, pair, side) if _lab.current().contrast else None
+        against = _against(card, pair, side) if VIEW.current().contrast and sides else None
         found = _shared.computed(card, measures_of, side.text, side.where, head, against)
         _side(side, found, head, number, theme)
     st.caption(
@@ -70,7 +72,7 @@ def pick_one(pair: PairShown, head: Head) -> None:
         order if head in order else [head, *order],
         key="lab head",
         format_func=lambda one: f"{NAMES['map'][one.kind]}, layer {one.layer + 1}, head {one.head + 1}",
-        on_change=lambda: _lab.change(head=st.session_state["lab head"]),
+        on_change=lambda: VIEW.change(head=st.session_state["lab head"]),
         width=round(330 * _lab.scale()),
     )
 

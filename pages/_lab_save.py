@@ -7,31 +7,16 @@ from functools import partial
 
 import streamlit as st
 
-from engine.catalogue import ModelCard
 from engine.tables import heads_csv, trace_bytes
 from engine.verdict import Side
-from pages import _lab, _save
-from pages._address import fits
-from pages._lab import CODEC
+from pages import _save
+from pages._lab import CODEC, VIEW, LabView
 from pages._pair import PairShown
-
-
-def remember(card: ModelCard) -> None:
-    """Write the view into the address, so that reloading, going back and copying it work."""
-    view = replace(_lab.current(), model=card.identity)
-    address = CODEC.encode(view)
-    if not fits(address):
-        address = CODEC.without_text(address)
-        st.info("These sentences are too long for the address. “Save & share” has a request file of the same view.")
-    if st.query_params.to_dict() != address:
-        st.query_params.from_dict(address)
-    st.session_state["lab"], st.session_state["lab address"] = view, address
-    st.session_state.pop("acted", None)
 
 
 def menu(pair: PairShown, sides: tuple[Side, Side] | None) -> None:
     """The menu "Save & share"."""
-    view = _lab.current()
+    view = VIEW.current()
     with st.popover("Save & share", icon=":material/share:"):
         _save.link(CODEC, view, "saccade-coreference.json", "lab request file", _open_file)
         if problem := st.session_state.pop("lab file problem", None):
@@ -66,12 +51,15 @@ def _open_file() -> None:
     if uploaded is None:
         return
     try:
-        view, problems = CODEC.from_file(uploaded.getvalue())
+        VIEW.open_file(uploaded.getvalue(), _completed)
     except ValueError as reason:
         st.session_state["lab file problem"] = str(reason)
-        return
-    if not (view.first and view.second):
-        problems.append("The file holds no sentences: those of the page stay.")
-        view = replace(view, first=_lab.current().first, second=_lab.current().second)
-    _lab.open_view(view)
-    st.session_state["lab problems"] = problems
+
+
+def _completed(view: LabView, addressed: bool) -> tuple[LabView, list[str]]:
+    if view.first and view.second:
+        return view, []
+    shown = VIEW.current()
+    return replace(view, first=shown.first, second=shown.second), [
+        "The file holds no sentences: those of the page stay."
+    ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.catalogue import ModelCard
-from engine.coreference import Decision, Places, Span, find_decision, fork_of, margins, places, pronoun_span
+from engine.coreference import Decision, Places, Span, find_decision, margins, places, pronoun_span
 from engine.errors import InputError
 from engine.experiments import Outcome, outcome, sweep_heads
 from engine.mentions import Mentions, Word, Words, find_pair_mentions, span_of, words_at, words_of
@@ -178,9 +178,6 @@ def side_of(card: ModelCard, pair: PairShown, number: int) -> Side:
         InputError: words that cannot be compared.
     """
     assert pair.decision is not None
-    length = len(fork_of(_shared.runner(card).tokenizer, pair.decision).prefix)
-    if length > card.longest:
-        raise InputError(f"The output so far takes {length} tokens, and {card.longest} at most can be. Shorten it.")
     here, there = pair.sides[number], pair.sides[1 - number]
     said: Outcome = _shared.computed(card, outcome, here.text, pair.decision)
     off = _shared.computed(card, sweep_heads, here.text, pair.decision, "zero", "")

@@ -12,7 +12,7 @@ from engine.mentions import Word, differing
 from engine.pairs import Pair, load_pairs
 from engine.verdict import Side, signed, verdict
 from pages import _lab, _lab_heads, _lab_interventions, _lab_many, _lab_measures, _lab_save, _shared
-from pages._lab import LabView
+from pages._lab import VIEW
 from pages._pair import PairShown, read_pair, side_of
 from viz.components.marks import MarkedText, Role, marks, marks_data, marks_of
 
@@ -39,15 +39,9 @@ SHORTCUTS = """
 """
 
 
-def fallback() -> LabView:
-    """What the page opens with: the lecture's pair."""
-    pair = load_pairs()[0]
-    return LabView(first=pair.first, second=pair.second)
-
-
 def ask_for_sentences(presenter: bool) -> None:
     """The two boxes, and the list of pairs."""
-    view = _lab.current()
+    view = VIEW.current()
     state = st.session_state
     if state.get("lab asked") != (view.first, view.second) or "lab one" not in state:
         state["lab one"], state["lab two"] = state["lab asked"] = (view.first, view.second)
@@ -71,12 +65,17 @@ def ask_for_sentences(presenter: bool) -> None:
             )
             with st.popover("Keyboard", icon=":material/keyboard:"):
                 st.markdown(SHORTCUTS)
-        st.toggle("Presenter", help="Larger type and fewer controls, for a projector", **_lab.widget("presenter"))
+        st.toggle("Presenter", help="Larger type and fewer controls, for a projector", **VIEW.widget("presenter"))
 
 
 def title_of(pair: Pair) -> str:
     """How a pair is listed."""
-    return f"{pair.group}: {pair.first}"
+    first, second = (sentence.rstrip(".").split() for sentence in pair.sentences)
+    words = (
+        " ".join(side[i] for i in changed)
+        for side, changed in zip((first, second), differing(first, second), strict=True)
+    )
+    return f"{' / '.join(words)}: {pair.first}"
 
 
 def compare() -> None:
@@ -105,7 +104,7 @@ def show_marks(pair: PairShown, theme: viz.Theme, scale: float) -> None:
     texts = []
     for number, side in enumerate(pair.sides):
         texts.append(_marked(f"Sentence {number + 1}", side.english, side.marked, english[number], "en"))
-        texts.append(_marked("The model says", side.french, side.said, french[number], "fr"))
+        texts.append(_marked(f"Translation {number + 1}", side.french, side.said, french[number], "fr"))
     shown = [text.marks for text in texts]
 
     def changed() -> None:
@@ -114,7 +113,7 @@ def show_marks(pair: PairShown, theme: viz.Theme, scale: float) -> None:
         if not made or [dict(one) for one in made] == [dict(one) for one in shown]:
             return
         names = ("marks", "french", "marks2", "french2")
-        _lab.change(
+        VIEW.change(
             **{
                 name: (new.get("pronoun", ()), new.get("A", ()), new.get("B", ()))
                 for name, new, old in zip(names, made, shown, strict=True)
@@ -123,7 +122,7 @@ def show_marks(pair: PairShown, theme: viz.Theme, scale: float) -> None:
         )
 
     with st.container(key="marks"):
-        data = marks_data(texts, roles, theme=theme, scale=scale, start_id=_lab.epoch())
+        data = marks_data(texts, roles, theme=theme, scale=scale, start_id=VIEW.epoch())
         marks(data, key="lab marking", on_change=changed)
     for number, side in enumerate(pair.sides):
         if reason := side.where.missing("encoder"):
@@ -181,7 +180,7 @@ def _odds_table(sides: tuple[Side, Side], decision: Decision) -> str:
 def _decision_form(decision: Decision | None) -> None:
     st.markdown("Both sentences are forced to begin with the same words; then the two words are compared.")
     state = st.session_state
-    view = _lab.current()
+    view = VIEW.current()
     typed = view.prefix or "", (view.left or "", view.right or "")
     prefix, words = (decision.prefix, decision.words) if decision else typed
     state["lab prefix"], state["lab left"], state["lab right"] = prefix, *words
@@ -191,13 +190,13 @@ def _decision_form(decision: Decision | None) -> None:
         left.text_input("First word", key="lab left")
         right.text_input("Second word", key="lab right")
         st.form_submit_button("Compare these", type="primary", on_click=take_decision)
-    st.button("Back to what was found", on_click=_lab.change, kwargs={"prefix": None, "left": None, "right": None})
+    st.button("Back to what was found", on_click=VIEW.change, kwargs={"prefix": None, "left": None, "right": None})
 
 
 def take_decision() -> None:
     """Compare the words that were typed; an empty box is what was found."""
     state = st.session_state
-    _lab.change(
+    VIEW.change(
         prefix=state["lab prefix"].strip(),
         left=state["lab left"].strip() or None,
         right=state["lab right"].strip() or None,
@@ -216,7 +215,7 @@ def show_verdict(sides: tuple[Side, Side], pair: PairShown) -> None:
 @st.fragment
 def sections(card: ModelCard, pair: PairShown, sides: tuple[Side, Side] | None, theme: viz.Theme) -> None:
     """What is open of the page; only this part runs again while a reader explores."""
-    if "lab problems" in st.session_state:  # a request file was opened: the whole page has to change
+    if VIEW.arriving():  # a request file was opened: the whole page has to change
         st.rerun()
     with _shared.errors_as_sentences():
         st.segmented_control(
@@ -225,14 +224,14 @@ def sections(card: ModelCard, pair: PairShown, sides: tuple[Side, Side] | None, 
             format_func=SECTIONS.__getitem__,
             required=True,
             label_visibility="collapsed",
-            **_lab.widget("section"),
+            **VIEW.widget("section"),
         )
-        view = _lab.current()
+        view = VIEW.current()
         if view.section == "many":
             _lab_many.draw(card, theme)
         else:
             DRAW[view.section](card, pair, sides, theme)
-        _lab_save.remember(card)
+        VIEW.remember(model=card.identity)
         if not view.presenter:
             _lab_save.menu(pair, sides)
 
@@ -241,8 +240,8 @@ def page() -> None:
     """Draw the page."""
     with _shared.errors_as_sentences():
         card = _shared.pick_model("translate", "interventions")
-        problems = _lab.arrive(fallback())
-        view = _lab.current()
+        problems = VIEW.arrive(_lab.complete)
+        view = VIEW.current()
         if view.model and view.model != card.identity:
             problems.append(f"This link was made with {view.model}; what you see is computed with {card.identity}.")
         if view.presenter:

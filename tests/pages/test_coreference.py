@@ -291,8 +291,8 @@ def test_two_equal_translations_without_a_pronoun_ask_for_words() -> None:
     [
         ("L'animal", "il", "il y", "“il” and “il y” begin alike"),
         ("", "il", "il", "“il” and “il” begin alike"),
-        ("mot " * 200, "il", "elle", "The output so far takes 201 tokens"),
-        ("mot " * 2000, "il", "elle", "The output so far takes 2001 tokens"),
+        ("mot " * 200, "il", "elle", "The output so far has 201 tokens"),
+        ("mot " * 2000, "il", "elle", "The output so far has 2001 tokens"),
     ],
 )
 def test_words_that_cannot_be_compared_are_refused_and_stay(prefix: str, left: str, right: str, expected: str) -> None:
