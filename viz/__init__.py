@@ -1,12 +1,13 @@
 """Figures: pure functions from a typed value of the engine to an Altair chart, a Plotly figure or HTML.
 
 `lines` draws the line diagram of one layer, `heatmap` the weights of one head, `heatmap_pair` and `heatmap_difference`
-those of two, `token_strip` the probabilities of an output, `measure_rows` several measures of the same words and
-`agreement_table` how far they agree; `small_table` and `text_change` are text; `theme` holds the colours, one per head
-and the same in every figure. Nothing here knows torch or streamlit.
+those of two, `token_strip` the probabilities of an output, `distribution` what may come next, `measure_rows` several
+measures of the same words and `agreement_table` how far they agree; `small_table` and `text_change` are text; `theme`
+holds the colours, one per head and the same in every figure. Nothing here knows torch or streamlit.
 """
 
 from viz.axes import HeadOf
+from viz.distribution import distribution
 from viz.heatmap import heatmap, heatmap_difference, heatmap_pair
 from viz.lines import lines
 from viz.measures import agreement_table, measure_rows
@@ -22,6 +23,7 @@ __all__ = [
     "HeadOf",
     "Theme",
     "agreement_table",
+    "distribution",
     "head_colour",
     "head_dash",
     "heatmap",
