@@ -81,6 +81,14 @@ def knockout(as_data: JsonOption = False, rounds: RoundsOption = None) -> None:
 
 
 @app.command()
+def beam(as_data: JsonOption = False, rounds: RoundsOption = None) -> None:
+    """A beam of five with its whole tree and cross maps, against transformers' generate without them."""
+    from bench.beam import beam
+
+    _show([lambda: beam(rounds or 9)], as_data)
+
+
+@app.command()
 def imports(as_data: JsonOption = False, rounds: RoundsOption = None) -> None:
     """`import engine` against `import torch`."""
     from bench.imports import imports
@@ -120,6 +128,7 @@ def load(
 @app.command("all")
 def everything(as_data: JsonOption = False) -> None:
     """Each of them, browser included: about a quarter of an hour."""
+    from bench.beam import beam
     from bench.capture import capture
     from bench.components import grid, lines
     from bench.imports import imports
@@ -128,7 +137,7 @@ def everything(as_data: JsonOption = False) -> None:
     from bench.load import load
     from bench.paint import paint
 
-    _show([imports, capture, knockout, latency, paint, lines, grid, load], as_data)
+    _show([imports, capture, knockout, beam, latency, paint, lines, grid, load], as_data)
 
 
 if __name__ == "__main__":

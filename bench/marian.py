@@ -58,14 +58,14 @@ def copy_encoder(ours: Transformer, theirs: Any) -> None:
     theirs.model.shared.weight.copy_(ours.embedding.tokens.weight)
     for our, their in zip(ours.encoder, theirs.model.encoder.layers, strict=True):
         assert isinstance(our, EncoderLayer)
-        _copy_attention(our.attention, their.self_attn)
+        copy_attention(our.attention, their.self_attn)
         their.self_attn_layer_norm.load_state_dict(our.attention_norm.state_dict())
         their.fc1.load_state_dict(our.feedforward.up.state_dict())
         their.fc2.load_state_dict(our.feedforward.down.state_dict())
         their.final_layer_norm.load_state_dict(our.feedforward_norm.state_dict())
 
 
-def _copy_attention(ours: MultiHeadAttention, theirs: nn.Module) -> None:
+def copy_attention(ours: MultiHeadAttention, theirs: nn.Module) -> None:
     weights, biases = ours.in_proj.weight.chunk(3), ours.in_proj.bias.chunk(3)
     for name, weight, bias in zip(("q_proj", "k_proj", "v_proj"), weights, biases, strict=True):
         projection = theirs.get_submodule(name)

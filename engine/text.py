@@ -124,6 +124,13 @@ class Subwords:
         piece: str = self._processor.IdToPiece(token)
         return piece.removeprefix(BOUNDARY) or BOUNDARY
 
+    def text_of(self, token: int) -> str:
+        """What one id adds to a text, with a space where a word begins; nothing for special ids."""
+        if token in SPECIAL_LABELS:
+            return ""
+        piece: str = self._processor.IdToPiece(token)
+        return piece.replace(BOUNDARY, " ")
+
     def encode_ids(self, text: str) -> list[int]:
         """Ids of already normalised text, without </s>. For training: no checks."""
         ids: list[int] = self._processor.EncodeAsIds(text)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import bertviz, components, knockout
+from bench import beam, bertviz, components, knockout
 from bench.clock import Spread, interleave, percentile, ratio
 from bench.diagrams import Drawn, probe
 from bench.maps import BERT, EVERY, LONG, Shape, attention, patterns, weights, words
@@ -18,6 +18,7 @@ from bench.sentences import SENTENCES
 from engine.interventions import Head
 from engine.knockout import Fork
 from engine.models.transformer import Transformer, TransformerConfig
+from engine.types import BeamTree, Tokens
 
 
 def test_rounds_are_interleaved_and_turn():
@@ -111,6 +112,53 @@ def test_the_sweeps_goals_are_its_share_of_the_forwards_time_and_its_difference(
     assert [(goal.figure, goal.met) for goal in made.goals] == [(0.2, True), (0.5, False), (2e-5, False)]
     assert [row["÷ sweep"] for row in made.rows[:3]] == ["1", "5.0 (5.0-5.0)", "2.0 (2.0-2.0)"]
     assert [row["source + output tokens"] for row in made.rows[:1]] == ["4 + 3"]
+
+
+def tiny_pair() -> beam.Pair:
+    torch.manual_seed(0)
+    config = like_marian(
+        TransformerConfig(
+            vocabulary=29, width=16, heads=4, encoder_layers=2, decoder_layers=3, feedforward=24, max_length=12,
+            output_bias=True,
+        )
+    )  # fmt: skip
+    ours = beam.sharp(Transformer(config).eval().requires_grad_(False))
+    for parameter in ours.parameters():
+        if parameter.ndim == 1:
+            parameter.add_(torch.randn(len(parameter)) * 0.2)
+    theirs = marian(config, "sdpa")
+    beam.copy_model(ours, theirs)
+    return beam.Pair(ours, theirs, (5, 9, 14, 7, 3), beams=3, steps=6)
+
+
+def test_the_beams_peer_has_all_our_weights():
+    pair = tiny_pair()
+    source, read = torch.tensor([pair.source]), torch.tensor([[2, 7, 13, 5]])
+    with torch.no_grad():
+        ours = pair.ours(source, read)
+        theirs = pair.theirs(input_ids=source, decoder_input_ids=read).logits
+    assert ours.std() > 0.5
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-5)  # float32, logits around 10, five layers
+
+
+def test_the_two_beam_searches_do_the_same_work():
+    pair = tiny_pair()
+    assert beam.difference(pair) <= beam.SAME
+    assert beam.generate(pair).shape == (1, 1 + 6)  # its start token comes back too
+    record = beam.own(pair)
+    assert len(record.cross) == 6 and not {node.token for node in record.nodes} & {0, 1, 2, 3}
+    pair.theirs.final_logits_bias.copy_(-pair.theirs.final_logits_bias * 50)
+    with pytest.raises(AssertionError, match="not the same output"):
+        beam.difference(pair)
+
+
+def test_the_beams_goals_are_its_share_of_generates_time_and_the_sentences_median():
+    times = {beam.OURS: [9.0, 9.0], beam.PEER: [10.0, 10.0]}
+    nothing = BeamTree("", Tokens("", (), (), (), (), ()), (), (), (), 0, "", cross=(np.zeros(1),) * 30)
+    made = beam.report(times, 2e-4, [0.2, 0.4, 0.9], [nothing], 2, "tiny@0")
+    assert [(goal.figure, goal.met) for goal in made.goals] == [(0.9, True), (0.4, True), (2e-4, False)]
+    assert [row["÷ transformers"] for row in made.rows] == ["0.900 (0.900-0.900)", "1", ""]
+    assert made.rows[2]["ms"] == "400 (850)" and made.rows[2]["steps a second"] == 75
 
 
 SMALL = Shape(layers=2, heads=5, tokens=7)

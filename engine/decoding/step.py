@@ -27,3 +27,10 @@ class StepModel(Protocol[S]):
 
     def step(self, state: S, tokens: Tensor) -> tuple[Tensor, S]:
         """Read tokens (B,); give natural log-probabilities float32 (B, V) of the next ones, and the next state."""
+
+
+class MapModel(StepModel[S], Protocol[S]):
+    """A model with a decoder that also shows where each step looks."""
+
+    def step_with_cross(self, state: S, tokens: Tensor) -> tuple[Tensor, S, Tensor]:
+        """`step`, and the attention of each row over the source: float32 (B, layer, head, S)."""

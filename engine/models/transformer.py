@@ -153,7 +153,7 @@ class LayerCache:
 
     Attributes:
         key, value: (B, H, steps so far, d/H).
-        memory_key, memory_value: (B, H, S, d/H).
+        memory_key, memory_value: (B, H, S, d/H), or (1, H, S, d/H) where all rows share a source.
     """
 
     key: Tensor
@@ -163,7 +163,10 @@ class LayerCache:
 
     def select(self, rows: Tensor) -> LayerCache:
         """The cache of other rows: a beam search keeps, drops and repeats hypotheses."""
-        return LayerCache(self.key[rows], self.value[rows], self.memory_key[rows], self.memory_value[rows])
+        alone = len(self.memory_key) == 1  # one source for every row: its memory is shared
+        own = self.key.index_select(0, rows), self.value.index_select(0, rows)
+        memory = self.memory_key, self.memory_value
+        return LayerCache(*own, *(memory if alone else (side.index_select(0, rows) for side in memory)))
 
 
 class DecoderLayer(nn.Module):
@@ -234,7 +237,8 @@ class DecoderLayer(nn.Module):
 
     def _look(self, x: Tensor, memory: tuple[Tensor, Tensor], memory_mask: Tensor | None, tap: Tap | None) -> Tensor:
         """Everything after self-attention; the same for a whole sequence and for one step."""
-        return self.finish(x, self.cross.attend(self.project_cross(x), *memory, mask=memory_mask, tap=tap))
+        key, value = (side.expand(len(x), -1, -1, -1) for side in memory)  # of one source for all rows
+        return self.finish(x, self.cross.attend(self.project_cross(x), key, value, mask=memory_mask, tap=tap))
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +279,9 @@ class DecoderState:
     taps: Callable[[int], Taps] = _no_taps
 
     def select(self, rows: Tensor) -> DecoderState:
-        mask = None if self.memory_mask is None else self.memory_mask[rows]
+        mask = self.memory_mask
+        if mask is not None and len(mask) > 1:
+            mask = mask[rows]
         return replace(self, layers=tuple(layer.select(rows) for layer in self.layers), memory_mask=mask)
 
 
@@ -377,15 +383,27 @@ class Transformer(nn.Module):
         memory = self.run_encoder(self.embedding(source), mask, taps(0))
         return DecoderState(tuple(layer.start(memory) for layer in self._decoder_layers()), mask, taps=taps)
 
-    def step(self, state: DecoderState, tokens: Tensor) -> tuple[Tensor, DecoderState]:
+    def step(self, state: DecoderState, tokens: Tensor, taps: Taps | None = None) -> tuple[Tensor, DecoderState]:
         """Step protocol: read tokens (B,), give natural log-probabilities float32 (B, vocabulary) and the next
-        state.
+        state. Given taps take the place of the state's own.
         """
         x = self.embedding.place(self.embedding(tokens[:, None]), state.length)
-        taps, caches = state.taps(state.length), []
+        taps, caches = state.taps(state.length) if taps is None else taps, []
         for index, (layer, cache) in enumerate(zip(self._decoder_layers(), state.layers, strict=True)):
             own, cross = taps.get(("decoder", index)), taps.get(("cross", index))
             x, cache = layer.step(x, cache, state.memory_mask, own, cross)
             caches.append(cache)
         logits = self.logits(self.decoder_norm(x))[:, 0]
         return logits.float().log_softmax(-1), replace(state, layers=tuple(caches), length=state.length + 1)
+
+    def step_with_cross(self, state: DecoderState, tokens: Tensor) -> tuple[Tensor, DecoderState, Tensor]:
+        """`step`, and where each row looks in the source: float32 (B, decoder layers, H, S)."""
+        config, wide = self.config, state.layers[0].memory_key.shape[2]
+        weights = torch.empty(config.decoder_layers, len(tokens), config.heads, 1, wide, device=tokens.device)
+        own = state.taps(state.length)
+        watched: Taps = {**own} | {
+            ("cross", layer): replace(own.get(("cross", layer), UNTAPPED), weights=buffer)
+            for layer, buffer in enumerate(weights)
+        }
+        logprobs, state = self.step(state, tokens, watched)
+        return logprobs, state, weights[:, :, :, 0].transpose(0, 1)
