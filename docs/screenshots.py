@@ -26,6 +26,7 @@ SHOWN = (
     ("coreference", 1280, "light"),
     ("coreference-measures", 1280, "light"),
     ("coreference-matter", 1280, "light"),
+    ("beam", 1280, "dark"),
 )
 TIRED = "The animal didn't cross the street because it was too tired."
 WIDE = "The animal didn't cross the street because it was too wide."
@@ -75,8 +76,7 @@ VIEWS = {
     "coreference-measures": coreference(section="measures", head="cross.3.1", contrast="1"),
     "coreference-matter": coreference(section="interventions", by="other"),
     "presenter-coreference": coreference(presenter="1"),
-    "beam": beam(),
-    "beam-node": beam(node="12"),
+    "beam": beam(beams="5", node="24"),
     "beam-2": beam("He hit me with a pie.", beams="2", shrinking="1"),
     "beam-10": beam(beams="10"),
     "beam-samples": beam(method="samples", temperature="0.8"),
@@ -91,6 +91,7 @@ PARTS = {
     "coreference": ("h1", ".st-key-matrix"),
     "coreference-measures": ("[data-testid=stButtonGroup]", ".st-key-agreement-2"),
     "coreference-matter": ("[data-testid=stButtonGroup]", "text=The moved attention keeps its sum"),
+    "beam": ("h1", ".st-key-tree"),
 }
 MARGIN = 8
 

@@ -20,6 +20,11 @@ Span = tuple[int, int]
 """Character offsets (start, end) into a text."""
 
 PRONOUN = re.compile(r"\b(il|elle)\b(?! (?:n'y|y) )", re.IGNORECASE)  # but not "il y a", which stands for nothing
+_COMPARED = (
+    (PRONOUN, ("il", "elle")),
+    (re.compile(r"\b(ils|elles)\b", re.IGNORECASE), ("ils", "elles")),
+)
+"""Patterns of French pronouns, the likelier first, each with the two words that are compared there."""
 _JOINS = ("'", "-", "(", "[")
 KEEPS = 0.05  # a margin below this in either sentence is no preference
 
@@ -180,14 +185,40 @@ def pronoun_span(french: str) -> Span | None:
     return found.span() if found else None
 
 
-def find_decision(first: Trace, second: Trace) -> Decision | None:
-    """The decision that two translations suggest: il or elle after what the first says up to its first pronoun, else
-    the first two words that differ; None where the two are equal and have no such pronoun.
+def said_pronoun(trace: Trace, english: Sequence[int] = ()) -> Span | None:
+    """The French pronoun of a translation: of all il and elle, or else of all ils and elles, the one whose step looks
+    most at the English pronoun, by cross-attention, the mean over all layers and heads.
+
+    Args:
+        trace: with the translation.
+        english: source positions of the English pronoun; where there are none, the first French one is taken.
+
+    Returns:
+        Its characters in the translation; None if there is none.
     """
-    for trace in (first, second):
-        if span := pronoun_span(trace.translation):
-            capital = trace.translation[span[0]].isupper()
-            return Decision(trace.translation[: span[0]].strip(), ("Il", "Elle") if capital else ("il", "elle"))
+    for pattern, _ in _COMPARED:
+        if found := [match.span() for match in pattern.finditer(trace.translation)]:
+            looked = trace.maps["cross"].weights.mean(axis=(0, 1))[:, list(english)].sum(axis=1)  # (steps,)
+            return max(found, key=lambda span: looked[positions_of(trace.predicted, *span)[0]])  # the first of equals
+    return None
+
+
+def find_decision(first: Trace, second: Trace, said: tuple[Span | None, Span | None] | None = None) -> Decision | None:
+    """The decision that two translations suggest: il or elle after what the first says up to its pronoun (the second,
+    where the first has none), else ils or elles likewise, else the first two words that differ; None where the two are
+    equal and have no such pronoun.
+
+    Args:
+        first: of the first sentence, with the model's own translation.
+        second: of the second.
+        said: the French pronouns, in the translations; None for the first of each.
+    """
+    spans = said or (said_pronoun(first), said_pronoun(second))
+    for pattern, words in _COMPARED:
+        for trace, span in zip((first, second), spans, strict=True):
+            if span and (found := pattern.search(trace.translation, *span)):
+                compared = (words[0].capitalize(), words[1].capitalize()) if found[0][0].isupper() else words
+                return Decision(trace.translation[: found.start()].strip(), compared)
     one, other = (merge_words(trace.maps["cross"]).row_tokens for trace in (first, second))
     for i, (a, b) in enumerate(zip(one.labels, other.labels, strict=False)):
         if a != b and not (one.special[i] or other.special[i]):

@@ -68,7 +68,7 @@ def ask(runner: Runner, cases: Sequence[Case], report: Report = lambda done: Non
     Args:
         runner: the model.
         cases: the sentences.
-        report: called with the number of cases finished since the last call.
+        report: called with the number of cases finished since the last call; at the end, while the model is asked, 0.
     """
     asked: list[Question] = []
     for start in range(0, len(cases), CHUNK):
@@ -80,7 +80,7 @@ def ask(runner: Runner, cases: Sequence[Case], report: Report = lambda done: Non
             question = _question(runner, case, index, french)
             asked += [question] if question else []
         report(len(chunk))
-    known = forced_log_odds(runner, asked, ())
+    known = forced_log_odds(runner, asked, (), report=lambda done: report(0))
     return Questions(tuple(asked), len(cases) - len(asked), known)
 
 
@@ -149,18 +149,6 @@ def _batch(runner: Runner, asked: Sequence[Question], taps: Taps) -> np.ndarray:
         logits = logits + model.output_bias[pieces]
     found: np.ndarray = (logits[:, 0].float() - logits[:, 1].float()).cpu().numpy()
     return found
-
-
-def forced_choices(
-    runner: Runner,
-    questions: Questions,
-    heads: Sequence[Head],
-    by: Means = "zero",
-    report: Report = lambda done: None,
-) -> np.ndarray:
-    """Whether the model prefers the right pronoun with some heads off: bool (question,). See `forced_log_odds`."""
-    right: np.ndarray = forced_log_odds(runner, questions.asked, heads, by, report) > 0
-    return right
 
 
 # ---- one head at a time ----

@@ -266,7 +266,7 @@ def heads_csv(hits: Hits, effects: Mapping[Kind, np.ndarray] | None = None) -> s
 
     Args:
         hits: which heads look most at the right noun.
-        effects: by kind, (layer, head), as `engine.ablation.head_effects` measures; None leaves the column empty.
+        effects: by kind, (layer, head), as `engine.decisions.head_effects` measures; None leaves the column empty.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC)

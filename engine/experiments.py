@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal
 
@@ -17,7 +17,7 @@ from engine.knockout import Fork, Instead, Sweep, averages, from_another_run, no
 from engine.mentions import aligned, words_of
 from engine.reference import output_buffers, reference_means
 from engine.runner import LONGEST_OUTPUT, Runner
-from engine.types import Kind, Tokens
+from engine.types import Kind, Tokens, Trace
 
 How = Literal["zero", "mean", "other"]
 """What stands in place of a head's output: nothing, its mean, or what it gives in the other sentence."""
@@ -66,8 +66,22 @@ def fork_in(runner: Runner, decision: Decision) -> Fork:
 
 
 @torch.inference_mode()
-def outcome(runner: Runner, text: str, decision: Decision, interventions: Sequence[Intervention] = ()) -> Outcome:
+def outcome(
+    runner: Runner,
+    text: str,
+    decision: Decision,
+    interventions: Sequence[Intervention] = (),
+    decoding: Sequence[Intervention] | None = None,
+) -> Outcome:
     """The decision, and the whole translation, with the interventions made.
+
+    Args:
+        runner: the model.
+        text: the sentence that is translated.
+        decision: what is decided.
+        interventions: made under the forced beginning.
+        decoding: made while the translation is decoded freely, where output positions differ from those under the
+            forced beginning; None for the same.
 
     Raises:
         InputError: texts, words or interventions that cannot be used.
@@ -76,7 +90,7 @@ def outcome(runner: Runner, text: str, decision: Decision, interventions: Sequen
     source = runner.tensor(runner.encode(text).ids)
     logits = runner.model(source, runner.tensor(fork.prefix), runner.edits(interventions).at(0))[0, -1].float()
     first, second = logits.log_softmax(-1)[[fork.first, fork.second]].tolist()
-    said = runner.trace(text, None, interventions).translation
+    said = runner.trace(text, None, interventions if decoding is None else decoding).translation
     return Outcome(first - second, (math.exp(first), math.exp(second)), said)
 
 
@@ -200,6 +214,38 @@ def force_onto(where: Places, heads: Sequence[Head], onto: Literal["A", "B"]) ->
     first, second = where.candidates(kind)
     keys, target = (second, first) if onto == "A" else (first, second)
     return Force(tuple(heads), where.row(kind), keys, target)
+
+
+def force_at(
+    runner: Runner, trace: Trace, where: Places, decision: Decision, heads: Sequence[Head], onto: Literal["A", "B"]
+) -> Force:
+    """`force_onto` under a decision's forced beginning, whose output positions may not be those of the translation.
+
+    Where the translation begins so too, the places are its own; else the step that decides looks, which only cross
+    heads can do: where the nouns stand in the forced beginning is not known.
+
+    Args:
+        runner: the model.
+        trace: of the sentence, with its own translation.
+        where: the places in that trace.
+        decision: what is decided.
+        heads: all of one kind.
+        onto: the candidate that gets the mass of the other one.
+
+    Raises:
+        InputError: as `fork_in` and `force_onto`, or decoder heads where the translation begins otherwise.
+    """
+    own = force_onto(where, heads, onto)
+    prefix = fork_in(runner, decision).prefix
+    kind = heads[0].kind
+    if kind == "encoder" or trace.read.ids[: len(prefix)] == prefix:
+        return own
+    if kind == "decoder":
+        raise InputError(
+            f"Its own translation does not begin with “{decision.prefix}”, so the French nouns that decoder heads look "
+            "at are not known there. Choose another kind of head, or another beginning under “What is decided”."
+        )
+    return replace(own, rows=(len(prefix) - 1,))
 
 
 def all_heads(runner: Runner, kind: Kind, layer: int | None = None) -> tuple[Head, ...]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from engine.analysis import merge_tokens, rollout, spearman, value_weighted, word_groups, word_sums
 from engine.coreference import Places
-from engine.gradients import Objective, attention_gradients, input_gradients
+from engine.gradients import Objective, attention_gradients, gradient_times_attention, input_gradients
 from engine.interventions import Head
 from engine.models.attention import MultiHeadAttention
 from engine.models.taps import UNTAPPED, Place, Tap
@@ -149,8 +149,8 @@ def measures(runner: Runner, trace: Trace, where: Places, head: Head, objective:
     def row_of(one: AttentionMap, layer: int, number: int) -> np.ndarray:
         return word_sums(one.weights[layer, number, rows].mean(axis=0, dtype=np.float64), keys)
 
-    weights, gradient = attention_gradients(runner.model, trace.source.ids, objective)[head.kind, head.layer]
-    product = (weights * gradient)[head.head].float().cpu().numpy()  # (Q, K)
+    products = gradient_times_attention(attention_gradients(runner.model, trace.source.ids, objective))
+    product = products[head.kind, head.layer][head.head].float().cpu().numpy()  # (Q, K)
     looking = rows if head.kind == "encoder" else [len(objective.prefix) - 1]
     signed = product[looking].mean(axis=0, dtype=np.float64)
     padded = np.zeros(len(keys))

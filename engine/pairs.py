@@ -26,7 +26,7 @@ class Pair:
     """Two sentences that a word decides.
 
     Attributes:
-        id: what addresses and `find_pair` take, such as "tired-wide".
+        id: what `find_pair` takes, such as "tired-wide".
         group: the pairs it is listed with.
         first: the first English sentence.
         second: the second one.

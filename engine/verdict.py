@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -35,6 +36,13 @@ class Side:
     margins: Mapping[Kind, np.ndarray]
     sweep: Sweep
     patched: Sweep
+
+
+class Preferring(Protocol):
+    """A sentence whose heads' preferences are known (`engine.coreference.margins`)."""
+
+    @property
+    def margins(self) -> Mapping[Kind, np.ndarray]: ...
 
 
 def verdict(sides: tuple[Side, Side], decision: Decision, candidates: tuple[str, str]) -> tuple[str, ...]:
@@ -115,7 +123,7 @@ def _matters(sides: tuple[Side, Side]) -> str:
 
 def _turning(sweep: Sweep) -> str:
     """How many heads turn the answer, each by itself."""
-    count = sum(off * sweep.base < 0 for _, off in ranked(sweep.off))
+    count = len(turning(sweep))
     return "and no head turns the answer" if not count else f"and {count} turn{'s' * (count == 1)} the answer"
 
 
@@ -124,10 +132,10 @@ def _carries(sides: tuple[Side, Side]) -> str:
     for name, side in zip(NUMBERS, sides, strict=True):
         head, value = ranked(side.patched.change)[0]
         after = side.patched.base + value
-        parts.append(
-            f"in the {name}, {head.name} moves the log-odds from {signed(side.patched.base)} to {signed(after)}, "
-            f"{_turning(side.patched)}"
-        )
+        moves = f"{head.name} moves the log-odds from {signed(side.patched.base)} to {signed(after)}"
+        if abs(value) < ALMOST:
+            moves = f"no head moves the log-odds by {ALMOST:g} or more (now {signed(side.patched.base)})"
+        parts.append(f"in the {name}, {moves}, {_turning(side.patched)}")
     return f"Giving one head what it says in the other sentence (activation patching): {'; '.join(parts)}."
 
 
@@ -145,7 +153,7 @@ def _agrees(sides: tuple[Side, Side]) -> list[str]:
         f"when it is off: number {place} of {len(worth)}."
     )
     if worth[best] < ALMOST:
-        first += " Its attention shows the answer, and the answer hardly depends on it: others carry the same."
+        first += " The answer hardly depends on this head alone, whatever its attention shows."
     if math.isnan(order):  # all of them changed alike, or none mattered
         return [first]
     words = "agree" if order >= 0.5 else "agree only in part" if order >= 0.2 else "do not agree"
@@ -156,7 +164,7 @@ def _agrees(sides: tuple[Side, Side]) -> list[str]:
     ]
 
 
-def change_of(sides: tuple[Side, Side]) -> dict[Kind, np.ndarray]:
+def change_of(sides: tuple[Preferring, Preferring]) -> dict[Kind, np.ndarray]:
     """By kind, float32 (layer, head): the margin in the first sentence minus that in the second."""
     return {kind: sides[0].margins[kind] - sides[1].margins[kind] for kind in KINDS}
 
@@ -167,6 +175,11 @@ def effects(sides: tuple[Side, Side]) -> list[tuple[Head, float]]:
     """
     first, second = (side.sweep.change for side in sides)
     return ranked({kind: (np.abs(first[kind]) + np.abs(second[kind])) / 2 for kind in KINDS})
+
+
+def turning(sweep: Sweep) -> list[Head]:
+    """The heads that turn the answer, each by itself."""
+    return [head for head, off in ranked(sweep.off) if off * sweep.base < 0]
 
 
 def ranked(values: Mapping[Kind, np.ndarray]) -> list[tuple[Head, float]]:

@@ -18,7 +18,7 @@ from engine.interventions import Head
 from engine.measures import value_weighted_of
 from engine.tables import HeadRow, head_rows
 from engine.types import KINDS, AttentionMap, Kind
-from engine.verdict import Side, ranked, signed
+from engine.verdict import Side, change_of, ranked, signed
 from pages import _lab, _shared
 from pages._lab import VIEW
 from pages._pair import PairShown, Reading
@@ -45,6 +45,11 @@ VALUE_HELP = (
     "(Kobayashi et al. 2020). Rows are divided by their sums, so they too sum to 1."
 )
 
+DECODER_ROWS = (
+    " A decoder row is that of the word read, the mean over its pieces; the preference counts only the step that says "
+    "the pronoun."
+)
+
 
 def draw(card: ModelCard, pair: PairShown, sides: tuple[Side, Side] | None, theme: viz.Theme) -> None:
     """Matrix, table, and the chosen head."""
@@ -61,12 +66,12 @@ def draw(card: ModelCard, pair: PairShown, sides: tuple[Side, Side] | None, them
     values = {
         "first": first,
         "second": second,
-        "change": {kind: first[kind] - second[kind] for kind in KINDS},
+        "change": change_of(pair.sides),
     }[view.shown]
     head = chosen_head(values)
     pick_head(pair, values, head, theme, view.shown)
     if not view.presenter:
-        _table(pair, sides, values)
+        _table(pair, sides)
     if head is None:
         st.info("No head's attention can be read. Mark the pronoun and the two nouns in the sentences above.")
         return
@@ -140,7 +145,7 @@ def _both(first: np.ndarray, second: np.ndarray) -> tuple[tuple[str, ...], ...]:
     )
 
 
-def _table(pair: PairShown, sides: tuple[Side, Side] | None, values: Mapping[Kind, np.ndarray]) -> None:
+def _table(pair: PairShown, sides: tuple[Side, Side] | None) -> None:
     """All heads as rows; a click on a heading sorts them, a click on a row chooses the head."""
     rows = head_rows([side.margins for side in pair.sides], [side.sweep.change for side in sides] if sides else None)
     frame = pandas.DataFrame(rows, columns=HeadRow._fields)
@@ -197,6 +202,7 @@ def _one_head(card: ModelCard, pair: PairShown, head: Head, theme: viz.Theme) ->
     st.caption(
         ("Value-weighted maps, rows divided by their sums. " if view.weights == "value" else "")
         + "Words: the sum over a word's key pieces, the mean over its query pieces."
+        + (DECODER_ROWS if head.kind == "decoder" else "")
     )
 
 

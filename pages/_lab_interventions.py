@@ -16,6 +16,7 @@ from engine.experiments import (
     Outcome,
     align_pieces,
     all_heads,
+    force_at,
     force_onto,
     outcome,
     patch_from,
@@ -24,7 +25,7 @@ from engine.experiments import (
 from engine.interventions import Head, Intervention, KnockOut
 from engine.reference import NAME
 from engine.types import KINDS
-from engine.verdict import Side, ranked, signed
+from engine.verdict import Side, ranked, signed, turning
 from pages import _lab, _lab_heads, _shared
 from pages._lab import VIEW
 from pages._pair import PairShown
@@ -38,6 +39,8 @@ BY_HELP = (
     "words that stand for each other."
 )
 SENTENCES = {"first": "First sentence", "second": "Second sentence"}
+Changes = tuple[tuple[Intervention, ...], tuple[Intervention, ...]]
+"""What is done under the forced beginning, and while the translation is decoded."""
 SCOPES = {"head": "This head", "layer": "All heads of its layer", "kind": "All heads of its kind"}
 
 
@@ -83,7 +86,7 @@ def draw(card: ModelCard, pair: PairShown, sides: tuple[Side, Side] | None, them
     )
     with st.container(key="matrix"):
         matrix(data, key="lab sweep", on_change=_lab_heads.picked("lab sweep"))
-    turned = [one.name for one, off in ranked(found.off) if off * found.base < 0]
+    turned = [one.name for one in turning(found)]
     st.caption(
         f"{len(order)} heads, one at a time, under the common beginning. "
         + (f"These turn the answer: {', '.join(turned[:6])}." if turned else "None of them turns the answer by itself.")
@@ -111,33 +114,34 @@ def _several(card: ModelCard, pair: PairShown, sides: tuple[Side, Side], head: H
         on_change=lambda: VIEW.change(off=tuple(st.session_state["lab off"])),
     )
     heads = (head, *st.session_state["lab off"])
-    changes: list[list[Intervention] | str] = []
+    changes: list[Changes | str] = []
     for number in (0, 1):
         try:
-            changes.append(_changes(card, pair, heads, view.by, number))
+            made = _changes(card, pair, heads, view.by, number)
+            changes.append((made, made))
         except InputError as reason:
             changes.append(str(reason))
     _before_and_after(card, pair, sides, changes, theme)
 
 
-def _changes(card: ModelCard, pair: PairShown, heads: Sequence[Head], by: How, number: int) -> list[Intervention]:
+def _changes(card: ModelCard, pair: PairShown, heads: Sequence[Head], by: How, number: int) -> tuple[Intervention, ...]:
     """What is done to the heads in one of the sentences."""
     if by != "other":
-        return [KnockOut(tuple(heads), by)]
+        return (KnockOut(tuple(heads), by),)
     assert pair.decision is not None
     here, there = pair.sides[number], pair.sides[1 - number]
     runner, word = _shared.runner(card), pair.decision.words[1 - number]
     kinds = dict.fromkeys(head.kind for head in heads)
-    return [
+    return tuple(
         patch_from(runner, [head for head in heads if head.kind == kind], there.text, here.text, pair.decision, word)
         for kind in kinds
-    ]
+    )
 
 
 def _forced(card: ModelCard, pair: PairShown, sides: tuple[Side, Side], head: Head, theme: viz.Theme) -> None:
     """The pronoun's attention moved from one noun to the other."""
     st.subheader("Make the pronoun look at the other noun", anchor=False)
-    a, b = pair.names
+    a, b = map(_shared.literal, pair.names)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.segmented_control(
             "Move its attention",
@@ -155,10 +159,12 @@ def _forced(card: ModelCard, pair: PairShown, sides: tuple[Side, Side], head: He
         "layer": all_heads(runner, head.kind, head.layer),
         "kind": all_heads(runner, head.kind),
     }[view.scope]
-    changes: list[list[Intervention] | str] = []
+    assert pair.decision is not None
+    changes: list[Changes | str] = []
     for side in pair.sides:
         try:
-            changes.append([force_onto(side.where, heads, view.onto)])
+            under = force_at(runner, side.trace, side.where, pair.decision, heads, view.onto)
+            changes.append(((under,), (force_onto(side.where, heads, view.onto),)))
         except InputError as reason:
             changes.append(str(reason))
     _before_and_after(card, pair, sides, changes, theme)
@@ -169,7 +175,7 @@ def _before_and_after(
     card: ModelCard,
     pair: PairShown,
     sides: tuple[Side, Side],
-    changes: Sequence[list[Intervention] | str],
+    changes: Sequence[Changes | str],
     theme: viz.Theme,
 ) -> None:
     """Log-odds and translation of both sentences, as they are and with the changes made."""
@@ -180,7 +186,7 @@ def _before_and_after(
                 st.info(_shared.literal(f"Sentence {number}: {change}"))
                 continue
             try:
-                after = _shared.computed(card, outcome, pair.sides[number - 1].text, pair.decision, tuple(change))
+                after = _shared.computed(card, outcome, pair.sides[number - 1].text, pair.decision, *change)
             except InputError as reason:
                 st.info(_shared.literal(f"Sentence {number}: {reason}"))
                 continue

@@ -273,10 +273,11 @@ def _show_ablation(done: Ablation, theme: viz.Theme) -> None:
             theme=theme,
         )
     )
+    points = [signed(100 * share, 1) for share in (done.drop, done.low, done.high)]
     sure = "does not hold 0" if done.low > 0 or done.high < 0 else "holds 0"
     st.markdown(
-        f"The drop is **{100 * done.drop:.1f} points**; its 95 % interval, {100 * done.low:.1f} to "
-        f"{100 * done.high:.1f}, {sure}. {done.on.right.total:,} sentences, after the beginning of their translation"
+        f"The drop is **{points[0]} points**; its 95 % interval, {points[1]} to {points[2]}, {sure}. "
+        f"{done.on.right.total:,} sentences, after the beginning of their translation"
         + (f", {done.left_out} left out." if done.left_out else ".")
     )
 

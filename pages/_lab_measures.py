@@ -9,7 +9,7 @@ from engine.catalogue import ModelCard
 from engine.coreference import fork_of
 from engine.interventions import Head
 from engine.measures import GRADIENT, GRADIENT_ATTENTION, RAW, ROLLOUT, VALUES, Measures, agreement, measures_of
-from engine.verdict import Side, ranked
+from engine.verdict import Side, change_of, ranked
 from pages import _lab, _lab_heads, _shared
 from pages._lab import VIEW
 from pages._pair import PairShown, Reading
@@ -31,8 +31,7 @@ The first three are this head's alone, *rollout* is of all heads together, *grad
 
 def draw(card: ModelCard, pair: PairShown, sides: tuple[Side, Side] | None, theme: viz.Theme) -> None:
     """The rows of both sentences and their agreement."""
-    first, second = (side.margins for side in pair.sides)
-    head = _lab_heads.chosen_head({kind: first[kind] - second[kind] for kind in first})
+    head = _lab_heads.chosen_head(change_of(pair.sides))
     if head is None:
         st.info("No head's attention can be read. Mark the pronoun and the two nouns in the sentences above.")
         return
@@ -64,8 +63,7 @@ def draw(card: ModelCard, pair: PairShown, sides: tuple[Side, Side] | None, them
 
 def pick_one(pair: PairShown, head: Head) -> None:
     """A menu of all heads, those whose attention changes most first."""
-    first, second = (side.margins for side in pair.sides)
-    order = [found for found, _ in ranked({kind: first[kind] - second[kind] for kind in first})]
+    order = [found for found, _ in ranked(change_of(pair.sides))]
     st.session_state["lab head"] = head
     st.selectbox(
         "Head",

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.analysis import positions_of
 from engine.catalogue import ModelCard
-from engine.coreference import Decision, Places, Span, find_decision, margins, places, pronoun_span
+from engine.coreference import Decision, Places, Span, find_decision, margins, places, said_pronoun
 from engine.errors import InputError
 from engine.experiments import Outcome, outcome, sweep_heads
 from engine.mentions import Mentions, Word, Words, find_pair_mentions, span_of, words_at, words_of
@@ -68,14 +69,19 @@ def read_pair(card: ModelCard, view: LabView) -> PairShown:
         InputError: a sentence that cannot be used.
     """
     traces = [_trace(card, name, text) for name, text in (("First", view.first), ("Second", view.second))]
-    decision = _decision(traces[0], traces[1], view)
     english = [words_of(trace.source) for trace in traces]
     found = find_pair_mentions(*([word.text for word in words] for words in english))
+    marked = [
+        _held(own, words) or _of(mentions)
+        for own, words, mentions in zip((view.marks, view.marks2), english, found, strict=True)
+    ]
+    spoken = [
+        _held(own, words_of(trace.predicted)) for own, trace in zip((view.french, view.french2), traces, strict=True)
+    ]
+    pronouns = [_pronoun(*known) for known in zip(traces, english, marked, spoken, strict=True)]
+    decision = _decision(traces[0], traces[1], (pronouns[0], pronouns[1]), view)
     first, second = (
-        _reading(trace, words, _held(own, words) or _of(mentions), _held(french, words_of(trace.predicted)), decision)
-        for trace, words, mentions, own, french in zip(
-            traces, english, found, (view.marks, view.marks2), (view.french, view.french2), strict=True
-        )
+        _reading(*known, decision) for known in zip(traces, english, marked, spoken, pronouns, strict=True)
     )
     names = tuple(_name(first, index) or _name(second, index) or f"candidate {'AB'[index]}" for index in (0, 1))
     given = (
@@ -118,11 +124,16 @@ def _held(marked: Marked | None, words: tuple[Word, ...]) -> Marked | None:
 
 
 def _reading(
-    trace: Trace, english: tuple[Word, ...], marked: Marked, said: Marked | None, decision: Decision | None
+    trace: Trace,
+    english: tuple[Word, ...],
+    marked: Marked,
+    said: Marked | None,
+    found: Span | None,
+    decision: Decision | None,
 ) -> Reading:
     french = words_of(trace.predicted)
     pronoun, *candidates = (_span(english, words) for words in marked)
-    step = _span(french, said[0]) if said else _decided(trace, decision)
+    step = found if said else found or _decided(trace, decision)
     chosen = None if said is None else (_span(french, said[1]), _span(french, said[2]))
     where = places(trace, pronoun, (candidates[0], candidates[1]), step, chosen)
     shown: Marked = said or (
@@ -137,10 +148,16 @@ def _span(words: tuple[Word, ...], chosen: Words) -> Span | None:
     return span_of(words, chosen) if chosen else None
 
 
+def _pronoun(trace: Trace, english: tuple[Word, ...], marked: Marked, said: Marked | None) -> Span | None:
+    """The French pronoun, in the translation: as the reader marked it, else as found."""
+    if said:
+        return _span(words_of(trace.predicted), said[0])
+    span = _span(english, marked[0])
+    return said_pronoun(trace, positions_of(trace.source, *span) if span else ())
+
+
 def _decided(trace: Trace, decision: Decision | None) -> Span | None:
-    """Where the translation has what is decided: its first il or elle, or the word after the common beginning."""
-    if span := pronoun_span(trace.translation):
-        return span
+    """The word of the translation after the common beginning, where it begins so."""
     if decision is None or not trace.translation.startswith(decision.prefix):
         return None
     start = len(decision.prefix)
@@ -159,9 +176,9 @@ def _name(reading: Reading, index: int) -> str:
     return reading.text[slice(*span)] if span else ""
 
 
-def _decision(first: Trace, second: Trace, view: LabView) -> Decision | None:
+def _decision(first: Trace, second: Trace, pronouns: tuple[Span | None, Span | None], view: LabView) -> Decision | None:
     """What the reader chose to compare, with what the translations suggest for the rest."""
-    found = find_decision(first, second)
+    found = find_decision(first, second, pronouns)
     if found is None and not (view.left and view.right):
         return None
     prefix, words = (found.prefix, found.words) if found else ("", ("", ""))

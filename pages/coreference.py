@@ -147,8 +147,8 @@ def show_decision(card: ModelCard, pair: PairShown, presenter: bool) -> tuple[Si
     sides = None
     if decision is None:
         st.info(
-            "The two translations are equal and have neither il nor elle, so there is nothing that decides. Say under "
-            "“What is decided” which two words to compare, and after which beginning."
+            "The two translations are equal and have neither il, elle, ils nor elles, so there is nothing that "
+            "decides. Say under “What is decided” which two words to compare, and after which beginning."
         )
     else:
         try:
@@ -194,7 +194,7 @@ def _decision_form(decision: Decision | None) -> None:
 
 
 def take_decision() -> None:
-    """Compare the words that were typed; an empty box is what was found."""
+    """Compare the words that were typed; an empty word is the one found, an empty beginning the very beginning."""
     state = st.session_state
     VIEW.change(
         prefix=state["lab prefix"].strip(),

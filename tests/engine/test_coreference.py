@@ -18,6 +18,7 @@ from engine.coreference import (
     margins,
     places,
     pronoun_span,
+    said_pronoun,
 )
 from engine.errors import InputError, UnknownCharacters
 from engine.text import BOUNDARY, END, START, Subwords, with_start, word_indices
@@ -283,6 +284,29 @@ def test_a_pronoun_decides_after_what_the_first_translation_says():
     assert find_decision(neither, second) == Decision("La rue plaît car", ("il", "elle"))
     joined = said("▁par", "ce", "▁qu", "'", "elle", "▁dort")
     assert find_decision(joined, first) == Decision("parce qu'", ("il", "elle"))
+
+
+def test_ils_and_elles_decide_where_neither_says_il_or_elle():
+    first = said("▁Les", "▁chats", "▁dorment", "▁car", "▁ils", "▁rêvent")
+    second = said("▁Les", "▁rues", "▁plaisent", "▁car", "▁elles", "▁brillent")
+    assert find_decision(first, second) == Decision("Les chats dorment car", ("ils", "elles"))
+    assert find_decision(said("▁Elles", "▁rêvent"), said("▁Le", "▁chat")) == Decision("", ("Ils", "Elles"))
+    singular = said("▁Le", "▁chat", "▁dort", "▁car", "▁il", "▁rêve")
+    assert find_decision(first, singular) == Decision("Le chat dort car", ("il", "elle"))
+
+
+def test_the_pronoun_that_looks_at_the_english_one_is_the_one_that_decides():
+    """Of "he" and "it" in one sentence, the second is asked for; nothing else says which "il" is meant."""
+    trace = said("▁Il", "▁dit", "▁car", "▁elle", "▁rêve")
+    weights = np.full_like(trace.maps["cross"].weights, 0.1)
+    weights[:, :, 3, 0] = 0.5  # the step that says "elle" looks at source position 0
+    looking = replace(trace, maps={**trace.maps, "cross": replace(trace.maps["cross"], weights=weights)})
+    assert said_pronoun(looking, (0,)) == (11, 15)
+    assert said_pronoun(looking) == said_pronoun(looking, ()) == (0, 2)
+    assert find_decision(looking, looking, ((11, 15), (11, 15))) == Decision("Il dit car", ("il", "elle"))
+    assert find_decision(looking, looking, ((7, 15), None)) == Decision("Il dit car", ("il", "elle"))
+    assert find_decision(looking, looking) == Decision("", ("Il", "Elle"))
+    assert said_pronoun(said("▁Le", "▁chat")) is None
 
 
 def test_without_a_pronoun_the_first_words_that_differ_decide():

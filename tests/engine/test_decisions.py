@@ -13,7 +13,6 @@ from engine.decisions import (
     Effects,
     Questions,
     ask,
-    forced_choices,
     forced_log_odds,
     head_effects,
     largest_effects,
@@ -95,6 +94,13 @@ def test_cases_without_a_decision_are_left_out_and_counted(tiny_runner, monkeypa
     assert sum(reported) == len(cases)
 
 
+def test_others_have_their_turn_while_the_model_is_asked(tiny_runner, monkeypatch):
+    monkeypatch.setattr("engine.decisions.BATCH", 2)
+    reported: list[int] = []
+    ask(tiny_runner, CASES, reported.append)
+    assert reported == [len(CASES), 0, 0, 0]
+
+
 def test_nothing_to_ask_is_said(tiny_runner):
     none = ask(tiny_runner, [replace(CASES[0], french_pronoun=None)])
     assert (none.asked, none.left_out, none.log_odds.shape) == ((), 1, (0,))
@@ -146,17 +152,14 @@ def test_one_head_off_is_what_the_sweep_says(tiny_runner, questions, head, by):
     assert forced_log_odds(tiny_runner, questions.asked, [head], by) == pytest.approx(swept, abs=ROUNDING)
 
 
-def test_choices_are_the_signs(tiny_runner, questions):
-    choices = forced_choices(tiny_runner, questions, HEADS)
-    assert choices.dtype == bool
-    assert np.array_equal(choices, forced_log_odds(tiny_runner, questions.asked, HEADS) > 0)
-    # learnt by heart, all but the fourth, whose reference says the wrong thing
-    assert forced_choices(tiny_runner, questions, ()).tolist() == [True, True, True, False, True, True]
+def test_the_model_learnt_the_right_pronouns_by_heart(questions):
+    # all but the fourth, whose reference says the wrong thing
+    assert (questions.log_odds > 0).tolist() == [True, True, True, False, True, True]
 
 
 def test_a_head_that_is_not_there_is_refused(tiny_runner, questions):
     with pytest.raises(InputError, match="There is no encoder layer 3, head 1"):
-        forced_choices(tiny_runner, questions, [Head("encoder", 2, 0)])
+        forced_log_odds(tiny_runner, questions.asked, [Head("encoder", 2, 0)])
 
 
 # --- Effects ----------------------------------------------------------------------------------------------------------
@@ -207,7 +210,7 @@ def test_effects_can_be_stopped(tiny_runner, questions):
 
     for work in (
         lambda: head_effects(tiny_runner, questions, report),
-        lambda: forced_choices(tiny_runner, questions, HEADS, report=report),
+        lambda: forced_log_odds(tiny_runner, questions.asked, HEADS, report=report),
         lambda: ask(tiny_runner, CASES, report),
     ):
         with pytest.raises(Stop):

@@ -11,7 +11,16 @@ from torch import Tensor
 
 from engine.coreference import Decision, Places, fork_of
 from engine.errors import EmptyInput, InputError
-from engine.experiments import Alignment, align_pieces, all_heads, force_onto, outcome, patch_from, sweep_heads
+from engine.experiments import (
+    Alignment,
+    align_pieces,
+    all_heads,
+    force_at,
+    force_onto,
+    outcome,
+    patch_from,
+    sweep_heads,
+)
 from engine.interventions import Force, Head, KnockOut, Patch
 from engine.knockout import log_odds, sweep
 from engine.models.taps import Tap
@@ -302,6 +311,45 @@ def test_forced_attention_is_where_it_was_sent(tiny_runner, onto):
     assert (forced[taken] == 0).all()
     # six numbers in [0, 1] are added up: 2^-24 each
     assert forced[given].sum() == pytest.approx(plain[given].sum() + plain[taken].sum(), abs=1e-6)
+
+
+FRENCH = "Le chat dort car elle"  # an output that the tiny model is made to say
+
+
+def test_under_the_forced_beginning_the_step_that_decides_looks(tiny_runner):
+    head = [Head("cross", 1, 2)]
+    trace = tiny_runner.trace(TIRED, FRENCH)
+    steps = (len(trace.read) - 2,)
+    where = Places((14,), (1, 2), (10, 11), steps, (2,), (4,))
+    same, other = Decision("Le chat dort car", ("il", "elle")), DECISION
+    assert force_at(tiny_runner, trace, where, same, head, "A") == force_onto(where, head, "A")
+    last = len(fork_of(tiny_runner.tokenizer, other).prefix) - 1
+    found = force_at(tiny_runner, trace, where, other, head, "A")
+    assert found == Force(tuple(head), (last,), keys=(10, 11), onto=(1, 2)) and last != steps[0]
+    plain = outcome(tiny_runner, TIRED, other).log_odds
+    assert abs(outcome(tiny_runner, TIRED, other, [found]).log_odds - plain) > 100 * FLOAT32
+
+
+def test_encoder_heads_look_from_the_same_word_under_any_beginning(tiny_runner):
+    trace = tiny_runner.trace(TIRED, FRENCH)
+    head = [Head("encoder", 1, 2)]
+    assert force_at(tiny_runner, trace, WHERE, DECISION, head, "B") == force_onto(WHERE, head, "B")
+
+
+def test_decoder_heads_are_refused_where_the_french_nouns_are_not_known(tiny_runner):
+    trace = tiny_runner.trace(TIRED, FRENCH)
+    with pytest.raises(InputError, match=r"does not begin with “L'animal n'a pas traversé la rue car”.* Choose"):
+        force_at(tiny_runner, trace, WHERE, DECISION, [Head("decoder", 1, 2)], "B")
+
+
+def test_the_translation_may_be_decoded_with_other_changes(tiny_runner):
+    off, none = KnockOut(all_heads(tiny_runner, "cross")), ()
+    both, plain = outcome(tiny_runner, TIRED, DECISION, [off]), outcome(tiny_runner, TIRED, DECISION)
+    assert both.translation != plain.translation and both.log_odds != plain.log_odds
+    found = outcome(tiny_runner, TIRED, DECISION, [off], none)
+    assert (found.log_odds, found.translation) == (both.log_odds, plain.translation)
+    found = outcome(tiny_runner, TIRED, DECISION, none, [off])
+    assert (found.log_odds, found.translation) == (plain.log_odds, both.translation)
 
 
 def test_all_heads(tiny_runner):

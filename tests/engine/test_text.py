@@ -375,6 +375,11 @@ def test_with_start_shifts_by_one(subwords):
     assert with_start(subwords.decode_tokens(predicted.ids[:3])).ids == (START, *predicted.ids[:2])
 
 
+def test_the_texts_of_single_tokens_make_the_whole(subwords):
+    found = subwords.encode("It didn't rain in Québec.")  # ends with </s>, which adds nothing
+    assert "".join(map(subwords.text_of, (START, *found.ids, PAD))) == f" {found.text}"
+
+
 # --- Files ------------------------------------------------------------------------------------------------------------
 
 

@@ -149,6 +149,11 @@ def test_heads_patched():
     )
 
 
+def test_a_sentence_patched_from_its_equal_names_no_head():
+    still = replace(LEFT, patched=Sweep(2.0, by_kind({}, 2.0)))
+    assert "in the first, no head moves the log-odds by 0.1 or more (now +2.00), and no head turns" in clauses(still)[3]
+
+
 def test_an_answer_that_becomes_undecided_is_not_turned():
     assert clauses(side(2.0, off={"cross": (-2, 0)}))[2].count("and no head turns the answer") == 2
 
@@ -169,7 +174,7 @@ def test_a_head_that_looks_but_does_not_matter():
     second = side(-2.0, margins={"cross": (-0.9, 0)}, off={"cross": (-0.125, 1), "encoder": (2, 3)})
     text = clauses(first, second)[4]
     assert "changes the log-odds by 0.08 on average when it is off: number 4 of 6." in text
-    assert text.endswith("Its attention shows the answer, and the answer hardly depends on it: others carry the same.")
+    assert text.endswith("The answer hardly depends on this head alone, whatever its attention shows.")
     assert ALMOST > 0.078125  # the mean of 0.03125 and 0.125, which is why
 
 
