@@ -248,8 +248,7 @@ def one_head_patched(case: Case) -> Iterator[str]:
     rows = []
     for number, side in enumerate(case.sides):
         here, there = case.pair.sentences[number], case.pair.sentences[1 - number]
-        word = case.decision.words[1 - number]
-        patched = case.after(number, patch_from(case.runner, [head], there, here, case.decision, word))
+        patched = case.after(number, patch_from(case.runner, [head], there, here, case.decision))
         rows.append(
             (NUMBERS[number], signed(side.outcome.log_odds), signed(patched.log_odds), f"{patched.translation}")
         )

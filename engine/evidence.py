@@ -230,7 +230,7 @@ def _head_rates(hits: Hits) -> dict[Head, Rate]:
 
 
 CASE_COLUMNS = ("sentence", "pronoun", "candidates", "answer", "french_pronoun", "said", "right")
-HEAD_COLUMNS = ("kind", "layer", "head", "right", "total", "share", "low", "high", "effect")
+HEAD_COLUMNS = ("kind", "layer", "head", "right", "total", "share", "low", "high")
 
 
 def cases_csv(resolution: Resolution, heads: Sequence[Head] = ()) -> str:
@@ -257,29 +257,19 @@ def cases_csv(resolution: Resolution, heads: Sequence[Head] = ()) -> str:
     return text.getvalue()
 
 
-def heads_csv(hits: Hits, effects: Mapping[Kind, np.ndarray] | None = None) -> str:
-    """Every head as CSV (RFC 4180): how often it looks most at the right noun, and what it is worth to the decision.
+def resolvers_csv(hits: Hits) -> str:
+    """Every head as CSV (RFC 4180): how often it looks most at the right noun.
 
     Columns: `HEAD_COLUMNS`; layers and heads count from 1, as on screens. `right` of `total` sentences is `share`, with
-    its 95 % interval; `effect` is the mean change of the right pronoun's log-odds, in nats, without the head. Cells
-    are empty where nothing was measured: decoder heads look at no English noun.
-
-    Args:
-        hits: which heads look most at the right noun.
-        effects: by kind, (layer, head), as `engine.decisions.head_effects` measures; None leaves the column empty.
+    its 95 % interval. Cells are empty where nothing was measured.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(HEAD_COLUMNS)
-    found = _head_rates(hits)
-    effects = effects or {}
-    every = {*found} | {Head(kind, *at) for kind, values in effects.items() for at in np.ndindex(*values.shape)}
-    for head in sorted(every, key=lambda one: (KINDS.index(one.kind), one.layer, one.head)):
-        counted = found.get(head)
+    for head, counted in _head_rates(hits).items():
         cells: tuple[object, ...] = ("",) * 5
-        if counted and counted.total:
+        if counted.total:
             share, low, high = (round(value, 6) for value in (counted.share, counted.low, counted.high))
             cells = (counted.right, counted.total, share, low, high)
-        effect = round(float(effects[head.kind][head.layer, head.head]), 6) if head.kind in effects else ""
-        writer.writerow((head.kind, head.layer + 1, head.head + 1, *cells, effect))
+        writer.writerow((head.kind, head.layer + 1, head.head + 1, *cells))
     return text.getvalue()

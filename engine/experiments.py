@@ -167,7 +167,7 @@ def _pieces_of(tokens: Tokens) -> list[list[int]]:
     return [list(group) for _, group in groups]
 
 
-def patch_from(runner: Runner, heads: Sequence[Head], there: str, here: str, decision: Decision, word: str) -> Patch:
+def patch_from(runner: Runner, heads: Sequence[Head], there: str, here: str, decision: Decision) -> Patch:
     """The patch that puts heads' outputs in one sentence in the place of those in another.
 
     Encoder heads are patched at the aligned pieces, decoder and cross heads at every step up to the decision, where
@@ -179,7 +179,6 @@ def patch_from(runner: Runner, heads: Sequence[Head], there: str, here: str, dec
         there: the sentence that outputs are taken from.
         here: the one they are put into.
         decision: what is decided.
-        word: the word that the other run is forced to say; what comes after the decision is not patched.
 
     Raises:
         InputError: texts or words that cannot be used, or heads of several kinds.
@@ -190,7 +189,7 @@ def patch_from(runner: Runner, heads: Sequence[Head], there: str, here: str, dec
     if kinds == {"encoder"}:
         return Patch(tuple(heads), there, None, align_pieces(runner.encode(there), runner.encode(here)).positions)
     steps = len(fork_in(runner, decision).prefix)
-    target = decision.said(word)
+    target = decision.said(decision.words[0])  # whichever word: the run has read the same before it
     return Patch(tuple(heads), there, target, tuple((step, step) for step in range(steps)))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from engine.catalogue import ASSETS
-from engine.errors import ConfigError, InputError
+from engine.errors import ConfigError
 
 PAIRS = ASSETS / "coreference" / "pairs.json"
 Shows = Literal["pronoun", "agreement", "nothing"]
@@ -26,7 +26,7 @@ class Pair:
     """Two sentences that a word decides.
 
     Attributes:
-        id: what `find_pair` takes, such as "tired-wide".
+        id: its name in the file, such as "tired-wide".
         group: the pairs it is listed with.
         first: the first English sentence.
         second: the second one.
@@ -78,18 +78,6 @@ def load_pairs(path: Path = PAIRS) -> tuple[Pair, ...]:
         if names.count(name) > 1:
             raise ConfigError(f"{path.name} has two pairs {name!r}. Give one of them another id.")
     return pairs
-
-
-def find_pair(name: str) -> Pair:
-    """The pair with this id.
-
-    Raises:
-        InputError: there is none; the message lists those there are.
-    """
-    pairs = {pair.id: pair for pair in load_pairs()}
-    if name not in pairs:
-        raise InputError(f"There is no pair {name!r}. Choose one of: {', '.join(pairs)}.")
-    return pairs[name]
 
 
 def _pair(entry: Any, place: str) -> Pair:

@@ -130,10 +130,10 @@ def _changes(card: ModelCard, pair: PairShown, heads: Sequence[Head], by: How, n
         return (KnockOut(tuple(heads), by),)
     assert pair.decision is not None
     here, there = pair.sides[number], pair.sides[1 - number]
-    runner, word = _shared.runner(card), pair.decision.words[1 - number]
+    runner, decision = _shared.runner(card), pair.decision
     kinds = dict.fromkeys(head.kind for head in heads)
     return tuple(
-        patch_from(runner, [head for head in heads if head.kind == kind], there.text, here.text, pair.decision, word)
+        patch_from(runner, [head for head in heads if head.kind == kind], there.text, here.text, decision)
         for kind in kinds
     )
 

@@ -16,7 +16,7 @@ from engine.cases import Case, grammar_cases, read_cases
 from engine.catalogue import ModelCard
 from engine.decisions import ask, head_effects, largest_effects
 from engine.errors import InputError
-from engine.evidence import Rate, Resolution, best_resolvers, cases_csv, heads_csv, rates, read_heads, resolve_cases
+from engine.evidence import Rate, Resolution, best_resolvers, cases_csv, rates, read_heads, resolve_cases, resolvers_csv
 from engine.interventions import Head, Means
 from engine.types import Kind
 from engine.verdict import signed
@@ -154,7 +154,7 @@ def _show(asked: Asked, theme: viz.Theme) -> None:
     with st.container(key="matrix"):
         matrix(data, key="lab resolvers", on_change=_lab_heads.picked("lab resolvers"))
     with st.container(horizontal=True):
-        st.download_button("Heads, CSV", lambda: heads_csv(found.hits), "heads.csv", "text/csv", on_click="ignore")
+        st.download_button("Heads, CSV", lambda: resolvers_csv(found.hits), "heads.csv", "text/csv", on_click="ignore")
         st.download_button(
             "Sentences, CSV",
             lambda: cases_csv(found, best_resolvers(found.hits, 5)),

@@ -29,7 +29,7 @@ from engine.cards import CURVE
 from engine.catalogue import MODELS, Capability, ModelCard
 from engine.errors import SaccadeError
 from engine.runner import Runner, limit_threads, load
-from engine.types import Trace, TraceRequest
+from engine.types import AttentionMap, Trace, TraceRequest
 from engine.weights import WEIGHTS
 
 SWITCH = 2e-4  # seconds
@@ -95,6 +95,24 @@ def _computed(
         return _compute(model, *arguments)
 
 
+@st.cache_resource(max_entries=TRACES, show_spinner=False)
+def _computed_map(
+    identity: str, name: str, where: str, what: str, arguments: tuple[Any, ...], _compute: Callable[..., AttentionMap]
+) -> AttentionMap:
+    model = _runner(identity, name, where)
+    with _computing:
+        return _compute(model, *arguments)
+
+
+def computed_map(
+    card: ModelCard, compute: Callable[[Runner, *Values], AttentionMap], *arguments: *Values
+) -> AttentionMap:
+    """`computed` for attention maps, which are large: as few are kept as traces are."""
+    what = f"{compute.__module__}.{compute.__qualname__}"
+    found: AttentionMap = _computed_map(card.identity, card.name, device(), what, arguments, compute)
+    return found
+
+
 def computed(card: ModelCard, compute: Callable[[Runner, *Values], R], *arguments: *Values) -> R:
     """What a function of the engine makes of a model and plain values; asked again, it comes from memory.
 
@@ -130,8 +148,8 @@ def computed_slowly(
         key: what the result depends on besides the model; asked again, it comes from memory. None keeps nothing.
     """
     known, name = _slow_results(), (card.identity, device(), key)
-    if key is not None and name in known:
-        kept: R = known[name]
+    kept: R | None = known.get(name)
+    if key is not None and kept is not None:
         return kept
     model = runner(card)
     place, done, started = st.empty(), 0, time.monotonic()
@@ -145,9 +163,11 @@ def computed_slowly(
         time.sleep(TURN)
         _computing.acquire()
 
-    with _computing:
-        result = compute(model, report)
-    place.empty()
+    try:
+        with _computing:
+            result = compute(model, report)
+    finally:
+        place.empty()
     if key is not None:
         known[name] = result
         while len(known) > RESULTS:

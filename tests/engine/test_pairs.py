@@ -8,9 +8,9 @@ from collections import Counter
 
 import pytest
 
-from engine.errors import ConfigError, InputError
+from engine.errors import ConfigError
 from engine.mentions import differing
-from engine.pairs import PAIRS, find_pair, load_pairs
+from engine.pairs import PAIRS, load_pairs
 from engine.training import lexicon
 
 LECTURE = {
@@ -49,13 +49,6 @@ def test_every_group_has_its_pairs():
         "other clause order": 9,
         "who / whom": 7,
     }
-
-
-def test_pairs_are_found_by_their_id():
-    assert [find_pair(pair.id) for pair in load_pairs()] == list(load_pairs())
-    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", pair.id) for pair in load_pairs())  # readable in an address
-    with pytest.raises(InputError, match="Choose one of: tired-wide, "):
-        find_pair("wide-tired")
 
 
 def test_no_sentence_stands_twice():
