@@ -14,7 +14,7 @@ from engine.errors import InputError
 from engine.types import BeamNode, BeamTree
 from pages import _shared
 from pages._lab import PRESENTER
-from pages._search import VIEW, SearchView
+from pages._search import MOST_FORCED, VIEW, SearchView
 from viz.components.lines import LinesView, lines, lines_data
 
 
@@ -79,7 +79,7 @@ def _force(card: ModelCard, tree: BeamTree, view: SearchView, text: str) -> None
             icon=":material/push_pin:",
             on_click=force,
             args=(prefix,),
-            disabled=ended or prefix in view.forced,
+            disabled=ended or prefix in view.forced or len(view.forced) >= MOST_FORCED,
             help="Search on from here; the new tree is drawn below.",
         )
         st.button("Undo", on_click=undo, disabled=not view.forced, help="Take the last forced tree away.")
@@ -106,6 +106,8 @@ def _try(make: Callable[[], tuple[int, ...]]) -> None:
 def force(prefix: tuple[int, ...]) -> None:
     """One more search, from a beginning; drawn beside the others, with its last forced node chosen."""
     view = VIEW.current()
+    if prefix not in view.forced and len(view.forced) >= MOST_FORCED:
+        raise InputError(f"{MOST_FORCED} forced trees are drawn already. Undo one first.")
     forced = view.forced if prefix in view.forced else (*view.forced, prefix)
     VIEW.change(forced=forced, tree=1 + forced.index(prefix), node=len(prefix) - 1, step=-1)
     VIEW.touch()

@@ -13,6 +13,7 @@ from engine.text import normalise
 from pages._address import NUMBER, SWITCH, TEXT, Codec, Form, Invalid, choice
 from pages._session import PageView
 
+MOST_FORCED = 6  # trees drawn beside the search
 Method = Literal["beam", "samples"]
 Stop = Literal["full", "likely", "never"]
 Phase = Literal["expand", "keep"]
@@ -86,6 +87,8 @@ def _decimal(text: str) -> float:
 
 
 def _prefixes(text: str) -> tuple[Prefix, ...]:
+    if text.count("_") >= MOST_FORCED:
+        raise Invalid(f"give at most {MOST_FORCED} beginnings")
     return tuple(tuple(_count(part) for part in one.split(".")) for one in text.split("_"))
 
 

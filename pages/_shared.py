@@ -33,6 +33,7 @@ from engine.types import AttentionMap, Trace, TraceRequest
 from engine.weights import WEIGHTS
 
 SWITCH = 2e-4  # seconds
+SLOW_RESULTS = 32  # of long computations: a large tree has its cross maps, some megabytes
 RESULTS = 256  # of single computations kept in memory; most are a few kilobytes
 MOMENT = 0.4  # seconds without a progress bar
 TURN = 1e-3  # seconds in which a waiting session can begin
@@ -170,7 +171,7 @@ def computed_slowly(
         place.empty()
     if key is not None:
         known[name] = result
-        while len(known) > RESULTS:
+        while len(known) > SLOW_RESULTS:
             known.popitem(last=False)
     return result
 

@@ -132,7 +132,7 @@ def check_prefix(runner: Runner, prefix: Sequence[int]) -> None:
     for token in prefix:
         if not 0 <= token < size or token in runner.vocabulary.banned or token == runner.vocabulary.end:
             raise InputError(
-                "The forced beginning holds a token that no output can go on from. Choose another node, or undo."
+                "The forced beginning holds a token that no output can go on from. Force another one."
             )
 
 
@@ -172,7 +172,10 @@ def token_of(runner: Runner, label: str, prefix: Sequence[int]) -> int:
         token = runner.tokenizer.id_of(piece)
         if token != runner.vocabulary.end and token not in runner.vocabulary.banned:  # UNKNOWN is banned
             return token
-    pieces = " + ".join(f"“{piece}”" for piece in runner.tokenizer.encode(wanted, end=False).labels)
+    if wanted == runner.tokenizer.label_of(runner.vocabulary.end):
+        raise InputError(f"Nothing can follow {wanted}: choose the node after which it should stand and read its row.")
+    labels = [label for label in runner.tokenizer.encode(wanted, end=False).labels if label != BOUNDARY]
+    pieces = " + ".join(f"“{piece}”" for piece in labels)
     raise InputError(
         f"“{wanted}” is no single token after “{beginning}”: the tokenizer makes {pieces} of it. Type the first of "
         "them, or force a whole beginning."

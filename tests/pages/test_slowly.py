@@ -65,7 +65,7 @@ def test_without_a_key_nothing_is_kept() -> None:
 
 
 def test_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_shared, "RESULTS", 2)
+    monkeypatch.setattr(_shared, "SLOW_RESULTS", 2)
     for key in ("a", "b", "c"):
         opened(key)
     assert len(_shared._slow_results()) == 2

@@ -155,7 +155,7 @@ def test_a_beginning_the_tokenizer_cannot_make_is_refused_by_name(tiny_runner):
 
 @pytest.mark.parametrize("token", [-1, 10_000, PAD, UNKNOWN, START, END])
 def test_a_beginning_that_nothing_can_follow_is_refused(tiny_runner, token):
-    with pytest.raises(InputError, match="Choose another node"):
+    with pytest.raises(InputError, match="Force another one"):
         search(tiny_runner, request(tiny_runner, prefix=(token,)))
 
 
@@ -193,10 +193,15 @@ def test_a_token_follows_a_prefix_that_the_tokenizer_would_have_cut_otherwise(ti
     assert token_of(tiny_runner, "il", odd) == tokenizer.id_of("▁il")
 
 
-@pytest.mark.parametrize("typed", ["xylophonique", "le chat", "</s>", "<pad>", "<s>"])
+@pytest.mark.parametrize("typed", ["xylophonique", "le chat", "<pad>", "<s>"])
 def test_what_is_no_single_token_is_refused_with_the_pieces_it_would_be(tiny_runner, typed):
     with pytest.raises(InputError, match=f"“{typed}” is no single token after “Le”: the tokenizer makes “.*” . “.*”"):
         token_of(tiny_runner, typed, prefix_of(tiny_runner, "Le"))
+
+
+def test_the_end_is_no_token_to_go_on_from(tiny_runner):
+    with pytest.raises(InputError, match="Nothing can follow </s>"):
+        token_of(tiny_runner, "</s>", prefix_of(tiny_runner, "Le"))
 
 
 def test_an_empty_or_unknown_token_is_refused(tiny_runner):
