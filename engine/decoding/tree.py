@@ -131,9 +131,7 @@ def check_prefix(runner: Runner, prefix: Sequence[int]) -> None:
     size = len(runner.tokenizer)
     for token in prefix:
         if not 0 <= token < size or token in runner.vocabulary.banned or token == runner.vocabulary.end:
-            raise InputError(
-                "The forced beginning holds a token that no output can go on from. Force another one."
-            )
+            raise InputError("The forced beginning holds a token that no output can go on from. Force another one.")
 
 
 def prefix_of(runner: Runner, text: str) -> tuple[int, ...]:
