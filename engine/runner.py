@@ -174,6 +174,8 @@ class Runner:
         Raises:
             InputError: a head or a position that is not there.
         """
+        if not interventions:
+            return Edits({}, {})
         return compile_edits(
             interventions,
             self.model.config,

@@ -60,7 +60,8 @@ def test_the_first_view_is_an_example_with_its_tree_and_its_table(runs: list[Sea
     tree = found(text=text)
     header, arrays = drawn(page)
     assert header["start"]["node"] is None and header["start"]["step"] == -1
-    np.testing.assert_allclose(arrays["score"], [node.score for node in tree.nodes])
+    # searched twice, on one thread and on several, which add up float32 in another order
+    np.testing.assert_allclose(arrays["score"], [node.score for node in tree.nodes], atol=1e-4)
     assert [row["output"] for row in table(page)] == [one.text for one in tree.hypotheses]
     assert f"{len(tree.nodes):,} candidates recorded" in said(page.caption)
     assert "Choose a node of the tree" in said(page.info)
