@@ -199,7 +199,7 @@ class Runner:
         if request.target is not None:
             return self._forced(request.target)
         limit = max(1, min(request.max_length, LONGEST_OUTPUT))  # a request may come from an address
-        model = Intervened(self.model, edits)
+        model = Intervened(self.model, edits) if request.interventions else self.model
         return self.tokenizer.decode_tokens(greedy_many(model, [source.ids], self.vocabulary, limit, self.device)[0])
 
     def _forced(self, target: str) -> Tokens:
