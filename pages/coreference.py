@@ -254,7 +254,7 @@ def page() -> None:
         pair = read_pair(card, view)
         for problem in pair.problems:
             st.warning(_shared.literal(problem))
-        words, decided = st.columns([5, 3], gap="large")
+        words, decided = st.columns([7, 3] if view.presenter else [5, 3], gap="large")
         with words:
             show_marks(pair, theme, _lab.scale())
         with decided, st.container(key="decision"):
