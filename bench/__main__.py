@@ -89,6 +89,14 @@ def beam(as_data: JsonOption = False, rounds: RoundsOption = None) -> None:
 
 
 @app.command()
+def connectivity(as_data: JsonOption = False, rounds: RoundsOption = None) -> None:
+    """Every output's dependence on every input, against one backward for each output."""
+    from bench.connectivity import connectivity
+
+    _show([lambda: connectivity(rounds)], as_data)
+
+
+@app.command()
 def imports(as_data: JsonOption = False, rounds: RoundsOption = None) -> None:
     """`import engine` against `import torch`."""
     from bench.imports import imports
@@ -127,17 +135,18 @@ def load(
 
 @app.command("all")
 def everything(as_data: JsonOption = False) -> None:
-    """Each of them, browser included: about a quarter of an hour."""
+    """Each of them, browser included: about twenty minutes."""
     from bench.beam import beam
     from bench.capture import capture
     from bench.components import grid, lines
+    from bench.connectivity import connectivity
     from bench.imports import imports
     from bench.knockout import knockout
     from bench.latency import latency
     from bench.load import load
     from bench.paint import paint
 
-    _show([imports, capture, knockout, beam, latency, paint, lines, grid, load], as_data)
+    _show([imports, capture, knockout, beam, connectivity, latency, paint, lines, grid, load], as_data)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import beam, bertviz, components, knockout
+from bench import beam, bertviz, components, connectivity, knockout
 from bench.clock import Spread, interleave, percentile, ratio
 from bench.diagrams import Drawn, probe
 from bench.maps import BERT, EVERY, LONG, Shape, attention, patterns, weights, words
@@ -17,6 +17,7 @@ from bench.report import Goal, as_json, table
 from bench.sentences import SENTENCES
 from engine.interventions import Head
 from engine.knockout import Fork
+from engine.models.autocomplete import AutocompleteConfig
 from engine.models.transformer import Transformer, TransformerConfig
 from engine.types import BeamTree, Tokens
 
@@ -159,6 +160,48 @@ def test_the_beams_goals_are_its_share_of_generates_time_and_the_sentences_media
     assert [(goal.figure, goal.met) for goal in made.goals] == [(0.9, True), (0.4, True), (2e-4, False)]
     assert [row["÷ transformers"] for row in made.rows] == ["0.900 (0.900-0.900)", "1", ""]
     assert made.rows[2]["ms"] == "400 (850)" and made.rows[2]["steps a second"] == 75
+
+
+def tiny_connectivity(cell: str, methods: dict[str, str]) -> connectivity.Case:
+    config = AutocompleteConfig(cell, words=19, embedding=16, width=16, layers=2, heads=4, feedforward=24)
+    return connectivity.Case("tiny", config, 11, {name: 0.5 for name in methods}, methods)
+
+
+def test_what_connectivity_is_timed_beside_says_the_same(monkeypatch):
+    monkeypatch.setattr(connectivity, "missing", lambda: "left out")
+    for cell, methods in (("gru", {connectivity.FAST: "auto"}), ("transformer", dict(connectivity.BOTH))):
+        found = connectivity.measure(tiny_connectivity(cell, methods), 2)
+        assert set(found.times) == {connectivity.NAIVE, *methods} and set(found.apart) == set(methods)
+        assert 0 <= max(found.apart.values()) <= connectivity.SAME
+        assert {len(spent) for spent in found.times.values()} == {2}
+
+
+def test_of_the_naive_way_only_the_backward_passes_are_multiplied():
+    times = {connectivity.FORWARD: [1.0], connectivity.NAIVE: [9.0], connectivity.FAST: [5.0]}
+    assert connectivity.of_all(times, 4) == {connectivity.NAIVE: [33.0], connectivity.FAST: [5.0]}
+    assert connectivity.of_all(times | {connectivity.CAPTUM: [12.0]}, 4)[connectivity.CAPTUM] == [48.0]
+
+
+def test_connectivitys_goals_are_shares_of_the_naive_time_and_the_difference():
+    case = tiny_connectivity("transformer", dict(connectivity.BOTH))
+    times = {
+        connectivity.NAIVE: [10.0, 10.0],
+        connectivity.FAST: [2.0, 2.0],
+        connectivity.GENERIC: [6.0, 6.0],
+        connectivity.CAPTUM: [20.0, 20.0],
+    }
+    found = connectivity.Found(case, times, {connectivity.FAST: 2e-5, connectivity.GENERIC: 1e-7})
+    made = connectivity.report([found], 2, "")
+    assert [(goal.figure, goal.met) for goal in made.goals] == [(0.2, True), (0.6, False), (0.1, True), (2e-5, False)]
+    assert [row["times as fast"][:4] for row in made.rows] == ["1", "5.00", "1.67", "0.50"]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "transformer"])
+def test_captums_gradients_are_ours(cell):
+    if lacking := connectivity.missing():
+        pytest.skip(lacking)
+    found = connectivity.measure(tiny_connectivity(cell, {connectivity.FAST: "auto"}), 2)
+    assert found.apart[connectivity.CAPTUM] <= connectivity.SAME and connectivity.CAPTUM in found.times
 
 
 SMALL = Shape(layers=2, heads=5, tokens=7)

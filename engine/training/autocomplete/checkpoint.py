@@ -1,0 +1,94 @@
+"""Where a run stands, kept so that going on equals never having stopped."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from engine.training.loop import Average
+
+CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
+RESULT = "averaged_validation_loss"  # in the last line of a finished run
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class Checkpoint:
+    """Step, characters and minutes of a run; its weights, both moments, the average so far, and its log.
+
+    Attributes:
+        step: updates made.
+        characters: read so far, padding and words outside the vocabulary included.
+    """
+
+    def __init__(self, run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: Average) -> None:
+        """Takes up the checkpoint in the folder, if there is one."""
+        self.step = 0
+        self.characters = 0
+        self._before = 0.0
+        self._started = time.monotonic()
+        self._path, self._log = run / CHECKPOINT, run / LOG
+        self._model, self._optimizer, self._average = model, optimizer, average
+        self.resumed = self._path.is_file()
+        if self.resumed:
+            self._resume()
+
+    @property
+    def minutes(self) -> float:
+        """Wall-clock time of all calls that worked on the run."""
+        return self._before + (time.monotonic() - self._started) / 60
+
+    def log(self, **values: float) -> None:
+        """Append one JSON line: step, tokens (characters), minutes and the values."""
+        place = {"step": self.step, "tokens": self.characters, "minutes": round(self.minutes, 2)}
+        rounded = {name: float(f"{value:.5g}") for name, value in values.items()}
+        with self._log.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(place | rounded) + "\n")
+
+    def cut_log(self) -> None:
+        """Drop what is written again: the lines of steps after the checkpoint, and a result; without one, all."""
+        lines = self._log.read_text("utf-8").splitlines() if self.resumed and self._log.is_file() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= self.step and RESULT not in line]
+        self._log.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+
+    def save(self) -> None:
+        """Replace the last checkpoint at once."""
+        tensors: dict[str, Tensor] = {f"average.{name}": total for name, total in self._average.total.items()}
+        for name, parameter in self._model.named_parameters():
+            state: dict[str, Any] = self._optimizer.state.get(parameter, {})
+            tensors[f"weight.{name}"] = parameter.detach()
+            tensors |= {f"{moment}.{name}": state[moment] for moment in MOMENTS if moment in state}
+        place = {
+            "step": self.step, "characters": self.characters, "minutes": self.minutes, "averaged": self._average.count
+        }  # fmt: skip
+        temporary = self._path.with_suffix(".new")
+        safetensors.torch.save_file(
+            {name: tensor.contiguous().cpu() for name, tensor in tensors.items()},
+            temporary,
+            metadata={name: str(value) for name, value in place.items()},
+        )
+        temporary.replace(self._path)
+
+    def _resume(self) -> None:
+        with safetensors.safe_open(self._path, framework="pt") as file:
+            place, saved = file.metadata(), set(file.keys())
+            self.step, self.characters = int(place["step"]), int(place["characters"])
+            self._before, self._average.count = float(place["minutes"]), int(place["averaged"])
+            for name, parameter in self._model.named_parameters():
+                with torch.no_grad():
+                    parameter.copy_(file.get_tensor(f"weight.{name}"))
+                if f"{MOMENTS[0]}.{name}" in saved:
+                    on_device = bool(self._optimizer.defaults["fused"])  # the fused kernel counts steps there
+                    self._optimizer.state[parameter] = {
+                        "step": torch.tensor(float(self.step), device=parameter.device if on_device else "cpu"),
+                        **{moment: file.get_tensor(f"{moment}.{name}").to(parameter.device) for moment in MOMENTS},
+                    }
+            for key in saved:
+                if key.startswith("average."):
+                    self._average.total[key.removeprefix("average.")] = file.get_tensor(key)

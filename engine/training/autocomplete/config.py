@@ -1,0 +1,85 @@
+"""What a run of an autocomplete model is made of, as a JSON file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ConfigError
+from engine.models.autocomplete import AutocompleteConfig
+from engine.weights import from_json
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+@dataclass(frozen=True, slots=True)
+class AutocompleteTraining:
+    """One run of `python -m engine.training.autocomplete`.
+
+    The shipped five differ in the model, the peak rate and what makes a step fast; text, order, batches and epochs are
+    the same.
+
+    Attributes:
+        name: of the model that comes out.
+        model: its shape; `model.words` is also the size of the vocabulary.
+        batch: sequences of a step.
+        length: the most characters of a sequence.
+        epochs: times that the text is read, if the minutes suffice; 0: as often as they do.
+        peak_rate: AdamW's learning rate after warm-up.
+        warmup: share of the run in which the rate rises from 0; it falls linearly to 0 in the rest.
+        averaged: share of the run, at its end, whose snapshots are averaged into the result.
+        weight_decay: AdamW's.
+        bfloat16: on a GPU, matrix products of the forward and backward pass in bfloat16. Not for recurrent networks,
+            whose states sum up over many steps.
+        graph: on a GPU, record the kernels of a step once and replay them: for a network that is a loop of many small
+            ones.
+        seed: of initial weights and the order of the text.
+    """
+
+    name: str
+    model: AutocompleteConfig
+    batch: int = 512
+    length: int = 200
+    epochs: float = 0.0
+    peak_rate: float = 2e-3
+    warmup: float = 0.03
+    averaged: float = 0.1
+    weight_decay: float = 0.01
+    bfloat16: bool = False
+    graph: bool = False
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.warmup < 1 or not 0 <= self.averaged < 1:
+            raise ConfigError("warmup and averaged are shares between 0 and 1.")
+        if self.batch < 1 or self.length < 2:
+            raise ConfigError("batch is at least 1 sequence, length at least 2 characters: a space and a letter.")
+        if self.epochs < 0 or self.peak_rate <= 0 or self.weight_decay < 0:
+            raise ConfigError("epochs and weight_decay are 0 or more, peak_rate is above 0.")
+
+
+def read_config(name: str) -> AutocompleteTraining:
+    """The configuration in a file, or the shipped one of that name.
+
+    Raises:
+        ConfigError: no such file, no JSON, unknown keys, impossible values.
+    """
+    path = Path(name) if name.endswith(".json") else CONFIGS / f"{name}.json"
+    if not path.is_file():
+        shipped = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.json")))
+        raise ConfigError(f"There is no configuration {name!r}. Give a .json file or one of: {shipped}.")
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path.name} is not valid JSON: {error}.") from error
+    if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
+        raise ConfigError(f"{path.name} needs a JSON object with a 'model' object inside.")
+    values["model"] = from_json(AutocompleteConfig, values["model"], f"{path.name}, model")
+    return from_json(AutocompleteTraining, values, path.name)
+
+
+def to_json(config: AutocompleteTraining | AutocompleteConfig) -> dict[str, Any]:
+    """The configuration as `read_config` takes it."""
+    return asdict(config)

@@ -1,0 +1,177 @@
+"""The training loop: one order of the text for every model, a schedule that ends by epochs or by the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engine.errors import ConfigError
+from engine.models.autocomplete import Autocomplete
+from engine.training.autocomplete.batches import Feed
+from engine.training.autocomplete.checkpoint import RESULT, Checkpoint
+from engine.training.autocomplete.config import AutocompleteTraining
+from engine.training.autocomplete.gradient import Gradient, gradient_of
+from engine.training.autocomplete.scores import read
+from engine.training.autocomplete.text import Text
+from engine.training.loop import (
+    CLIP,
+    LOG_SECONDS,
+    SNAPSHOTS,
+    Average,
+    keep_freed_memory,
+    rate_at,
+)
+
+CHECKPOINT_SECONDS = 60.0  # a whole run takes a GPU a few minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the loop reports while it runs.
+
+    Attributes:
+        share: of the schedule, in [0, 1].
+        step: updates made.
+        characters: read so far.
+        loss: mean over the steps since the last report, in nats.
+        rate: learning rate.
+    """
+
+    share: float
+    step: int
+    characters: int
+    loss: float
+    rate: float
+
+
+def train(
+    config: AutocompleteTraining,
+    text: Text,
+    validation: Text,
+    run: Path,
+    minutes: float,
+    *,
+    initial: dict[str, Tensor] | None = None,
+    device: str = "cpu",
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> dict[str, Tensor]:
+    """Train until the epochs are read or `minutes` of wall-clock time are used, over all calls on the same run.
+
+    Args:
+        config: the run.
+        text: to learn from.
+        validation: text whose loss is logged.
+        run: folder for the log and the checkpoint; a checkpoint there is resumed.
+        minutes: the most that the whole schedule takes; it ends earlier only by `config.epochs`.
+        initial: weights to start from instead of random ones.
+        device: "cpu", "cuda" or "mps".
+        report: called every few seconds.
+
+    Returns:
+        The averaged float32 weights, by parameter name; of a finished run, at once.
+
+    Raises:
+        ConfigError: the run has used its minutes without being finished, or the text is too short for a batch.
+    """
+    torch.manual_seed(config.seed)
+    keep_freed_memory()
+    run.mkdir(parents=True, exist_ok=True)
+    model = Autocomplete(config.model)
+    if initial is not None:
+        model.load_state_dict(initial)
+    model = model.to(device).train()
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=0.0, betas=(0.9, 0.98), eps=1e-9, weight_decay=config.weight_decay,
+        fused=device != "mps",
+    )  # fmt: skip
+    average = Average({})
+    state = Checkpoint(run, model, optimizer, average)
+    feed = Feed(text, config.batch, config.length, config.seed, device)
+    schedule = Schedule(state, minutes, config.epochs * feed.steps)
+    marks = np.linspace(1 - config.averaged, 1, SNAPSHOTS)
+    if average.count and schedule.share < marks[average.count - 1]:  # a finished run, which now gets more time
+        average.total.clear()
+        average.count = 0
+    if schedule.share >= 1 and average.count < SNAPSHOTS:
+        raise ConfigError(
+            f"The run in {run} has used {state.minutes:.1f} minutes already. Give more --minutes, or another --out."
+        )
+    state.cut_log()
+    gradient = gradient_of(model, bfloat16=config.bfloat16, graph=config.graph)
+    total, counted = torch.zeros((), device=device), 0
+    last_log = last_save = time.monotonic()
+    try:
+        while True:
+            share = schedule.share
+            while average.count < SNAPSHOTS and share >= marks[average.count]:
+                average.add(model)
+            if share >= 1:
+                break
+            rate = rate_at(share, config.peak_rate, config.warmup)
+            total += update(model, optimizer, gradient, feed.batch(state.step), rate)
+            state.step, state.characters, counted = state.step + 1, state.characters + feed.characters, counted + 1
+            now = time.monotonic()
+            if now - last_log > LOG_SECONDS:
+                progress = Progress(share, state.step, state.characters, float(total) / counted, rate)
+                report(progress)
+                state.log(loss=progress.loss, rate=rate)
+                total, counted, last_log = torch.zeros_like(total), 0, now
+            if now - last_save > CHECKPOINT_SECONDS:
+                state.log(validation_loss=validation_loss(model, validation, config.length))
+                state.save()
+                last_save = time.monotonic()
+    finally:
+        state.save()  # at the end, and when it is interrupted
+    averaged = average.mean()
+    last = validation_loss(model, validation, config.length)
+    model.load_state_dict(averaged)
+    state.log(validation_loss=last, **{RESULT: validation_loss(model, validation, config.length)})
+    return averaged
+
+
+def update(
+    model: nn.Module, optimizer: torch.optim.Optimizer, gradient: Gradient, batch: tuple[Tensor, Tensor], rate: float
+) -> Tensor:
+    """One optimizer step on a batch of ids and targets; returns the loss before it, on the device."""
+    loss = gradient(*batch)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    return loss
+
+
+def validation_loss(model: nn.Module, text: Text, length: int) -> float:
+    """Mean cross-entropy in nats over the characters of a text whose word is in the vocabulary."""
+    reading = read(model, text, length)
+    return float(reading.surprise[reading.counted].mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How much of a run is over.
+
+    Attributes:
+        state: where it stands.
+        minutes: the most that it takes.
+        steps: after which it ends, if the minutes suffice; 0 for as many as they allow.
+    """
+
+    state: Checkpoint
+    minutes: float
+    steps: float
+
+    @property
+    def share(self) -> float:
+        """The larger of the minutes' and the steps' share, over 1 when a run is finished.
+
+        Steps count from their middle: the first one's share comes from its number, not from the clock.
+        """
+        by_clock = self.state.minutes / self.minutes
+        return max(by_clock, (self.state.step + 0.5) / self.steps) if self.steps else by_clock
