@@ -10,66 +10,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from engine import connectivity_causal, connectivity_generic, connectivity_recurrent
-from engine.connectivity_blocks import MASKED, Blocks, Mode, Report, basis_of, collect, norm
+from engine.connectivity_blocks import Blocks, Mode, Report, basis_of, collect, norm
 from engine.connectivity_generic import SequenceModel
 from engine.errors import ConfigError, EmptyInput, InputTooLong, Unsupported
 from engine.gradients import Differentiable
 from engine.models.autocomplete import Autocomplete, CausalTransformer
 from engine.models.recurrent import RecurrentStack
 from engine.models.transformer import EncoderLayer
+from engine.types import MASKED, Connectivity
 
 Method = Literal["auto", "naive", "generic", "recurrent", "causal"]
 BUDGET = 512 * 2**20
 """Bytes that a connectivity takes beside the weights, about."""
-
-
-@dataclass(frozen=True, slots=True)
-class Connectivity:
-    """One number for each output time and input time. Source: Madsen 2019.
-
-    Modes, with g the gradient of the target's logit with respect to an input's vector and E (symbols, d) the vectors of
-    all symbols: "embedding" ‖g‖₂, "one-hot" √(gᵀEᵀE g), which is the norm with respect to the one-hot input, and
-    "squared" gᵀEᵀE g, without the root, which the article's figures show. Rows are not comparable with each other.
-
-    Attributes:
-        values: float32 (T, T), or (T, S) for the source of an encoder-decoder model; row = output time t̃, column =
-            input time t. After a row's own time exactly 0; a masked row is 0 throughout. "squared" numbers below 1e-38
-            are 0 here, as in the article's data.
-        relative: float32, each row divided by its largest |value|, which loses nothing small; 0 where all is 0.
-        peaks: float64 (T,), those largest.
-        mode: "embedding", "one-hot" or "squared", or the name of an attribution, whose values are signed.
-        words: whose logit each row is about; −1 where the row is masked.
-    """
-
-    values: np.ndarray
-    relative: np.ndarray
-    peaks: np.ndarray
-    mode: str
-    words: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        assert self.values.shape == self.relative.shape and self.values.dtype == self.relative.dtype == np.float32
-        assert len(self.values) == len(self.words) == len(self.peaks)
-        for array in (self.values, self.relative, self.peaks):
-            array.setflags(write=False)
-
-    @classmethod
-    def of(cls, exact: np.ndarray, mode: str, words: Sequence[int]) -> Connectivity:
-        """From float64 numbers."""
-        peaks = np.abs(exact).max(1, initial=0.0)
-        relative = np.divide(exact, peaks[:, None], out=np.zeros_like(exact), where=peaks[:, None] > 0)
-        with np.errstate(under="ignore", over="ignore"):
-            return cls(exact.astype(np.float32), relative.astype(np.float32), peaks, mode, tuple(words))
-
-    @property
-    def masked(self) -> np.ndarray:
-        """Bool (T,), True at rows that are no target's."""
-        return np.array(self.words) == MASKED
 
 
 @dataclass(frozen=True, slots=True)

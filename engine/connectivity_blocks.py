@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from engine.errors import ConfigError
+from engine.types import MASKED
 
 Mode = Literal["embedding", "one-hot", "squared"]
 MODES: tuple[Mode, ...] = ("embedding", "one-hot", "squared")
-MASKED = -1
-"""The word of a position that is left out."""
 TINY, HUGE = 1e-16, 1e18
 """Between these norms no square under- or overflows that counts: 1e-16 is 1e3 times the root of the least float32 that
 has all its digits."""

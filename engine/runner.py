@@ -52,7 +52,7 @@ def limit_threads(count: int) -> None:
 
 
 @contextmanager
-def _memory(device: str) -> Iterator[None]:
+def guard_memory(device: str) -> Iterator[None]:
     """Turn an out-of-memory error into one that says what to do."""
     try:
         yield
@@ -106,7 +106,7 @@ class Runner:
             DeviceError: out of memory.
         """
         sources = [self._numbered(index, texts).ids for index in range(len(texts))]
-        with _memory(self.device):
+        with guard_memory(self.device):
             outputs = greedy_many(self.model, sources, self.vocabulary, LONGEST_OUTPUT, self.device, report)
         return [self.tokenizer.decode(ids) for ids in outputs]
 
@@ -139,7 +139,7 @@ class Runner:
         """`trace` of a recorded request; made with other weights, it runs and the trace's notes say so."""
         started = time.perf_counter()
         source = self.encode(request.text)
-        with _memory(self.device):
+        with guard_memory(self.device):
             edits = self.edits(request.interventions)
             predicted = self._predicted(source, request, edits)
             read = with_start(predicted)
@@ -255,6 +255,6 @@ def load(name: str, device: str = "auto", dtype: str = "float32") -> Runner:
     config = from_json(TransformerConfig, read_json(found.folder / CONFIG), CONFIG)
     model = Transformer(config)
     load_weights(model, found.folder / WEIGHTS)
-    with _memory(where):
+    with guard_memory(where):
         model.requires_grad_(False).eval().to(device=where, dtype=DTYPES[dtype])
     return Runner(found, model, Subwords.load(found.folder / TOKENIZER), where)

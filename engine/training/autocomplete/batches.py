@@ -40,18 +40,21 @@ class Feed:
     The text lies on the device once, as bytes; a batch is cut from it there.
     """
 
-    def __init__(self, text: Text, batch: int, length: int, seed: int, device: str = "cpu") -> None:
+    def __init__(
+        self, text: Text, batch: int, length: int, seed: int, device: str = "cpu", sampled: float = 1.0
+    ) -> None:
         """Args:
         text: to learn from.
         batch: sequences of a batch.
         length: characters of a sequence; shorter ones are padded, so that every batch has the same shape.
         seed: of cuts and order.
         device: where batches are needed.
+        sampled: share of the characters that have a target, drawn for each step.
 
         Raises:
             ConfigError: the text has fewer sequences than a batch.
         """
-        self._text, self._batch, self._length, self._seed = text, batch, length, seed
+        self._text, self._batch, self._length, self._seed, self._sampled = text, batch, length, seed, sampled
         self._epoch = -1
         self._order = np.empty((0, 2), dtype=np.int64)
         self._characters = torch.from_numpy(text.characters).to(device)
@@ -73,8 +76,11 @@ class Feed:
         bounds = chosen.to(self._characters.device)
         at = bounds[:, :1] + self._offsets
         inside, at = at < bounds[:, 1:], at.clamp(max=len(self._characters) - 1)
-        ids, targets = self._characters[at].long(), self._targets[at].long()
-        return ids.masked_fill(~inside, UNKNOWN), targets.masked_fill(~inside, OUTSIDE)
+        ids, asked = self._characters[at].long().masked_fill(~inside, UNKNOWN), inside
+        if self._sampled < 1:
+            drawn = np.random.default_rng((self._seed, step, 1)).random(tuple(ids.shape)) < self._sampled
+            asked = inside & torch.from_numpy(drawn).to(inside.device)
+        return ids, self._targets[at].long().masked_fill(~asked, OUTSIDE)
 
     def _shuffled(self, epoch: int) -> np.ndarray:
         """The sequences of an epoch in random order; the first is shorter in most, so that others are cut elsewhere.

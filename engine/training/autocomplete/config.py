@@ -19,7 +19,7 @@ class AutocompleteTraining:
     """One run of `python -m engine.training.autocomplete`.
 
     The shipped five differ in the model, the peak rate and what makes a step fast; text, order, batches and epochs are
-    the same.
+    the same. Those that end in -cpu read a part of the text once, in smaller batches.
 
     Attributes:
         name: of the model that comes out.
@@ -31,8 +31,10 @@ class AutocompleteTraining:
         warmup: share of the run in which the rate rises from 0; it falls linearly to 0 in the rest.
         averaged: share of the run, at its end, whose snapshots are averaged into the result.
         weight_decay: AdamW's.
-        bfloat16: on a GPU, matrix products of the forward and backward pass in bfloat16. Not for recurrent networks,
-            whose states sum up over many steps.
+        sampled: share of the characters, drawn anew for each step, whose word counts in the loss: a CPU spends half of
+            its time on the words, and neighbouring characters ask for the same one.
+        bfloat16: matrix products of the forward and backward pass in bfloat16. The shipped recurrent configurations
+            for a GPU leave it off, since their products are small there.
         graph: on a GPU, record the kernels of a step once and replay them: for a network that is a loop of many small
             ones.
         seed: of initial weights and the order of the text.
@@ -47,6 +49,7 @@ class AutocompleteTraining:
     warmup: float = 0.03
     averaged: float = 0.1
     weight_decay: float = 0.01
+    sampled: float = 1.0
     bfloat16: bool = False
     graph: bool = False
     seed: int = 1
@@ -54,6 +57,8 @@ class AutocompleteTraining:
     def __post_init__(self) -> None:
         if not 0 < self.warmup < 1 or not 0 <= self.averaged < 1:
             raise ConfigError("warmup and averaged are shares between 0 and 1.")
+        if not 0 < self.sampled <= 1:
+            raise ConfigError("sampled is a share above 0, and 1 at most.")
         if self.batch < 1 or self.length < 2:
             raise ConfigError("batch is at least 1 sequence, length at least 2 characters: a space and a letter.")
         if self.epochs < 0 or self.peak_rate <= 0 or self.weight_decay < 0:

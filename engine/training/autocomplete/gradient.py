@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.models.autocomplete import Autocomplete
 from engine.training.autocomplete.text import OUTSIDE
 
 Gradient = Callable[[Tensor, Tensor], Tensor]
@@ -15,11 +16,11 @@ WARM_UP = 3  # steps that let libraries choose their kernels before they are rec
 CPU_ROWS = 32  # sequences at a time on a CPU: their logits over 4,096 words are 100 MB
 
 
-def loss_of(model: nn.Module, ids: Tensor, targets: Tensor, *, bfloat16: bool = False) -> Tensor:
-    """Sum of the cross-entropy in nats over the characters whose word is in the vocabulary.
+def loss_of(model: Autocomplete, ids: Tensor, targets: Tensor, *, bfloat16: bool = False) -> Tensor:
+    """Sum of the cross-entropy in nats over the characters that have a target.
 
     Args:
-        model: ids (B, T) to logits (B, T, words).
+        model: reads the characters.
         ids: int64 (B, T).
         targets: int64 (B, T), -1 where there is none.
         bfloat16: run matrix products in bfloat16; the cross-entropy stays float32.
@@ -28,22 +29,26 @@ def loss_of(model: nn.Module, ids: Tensor, targets: Tensor, *, bfloat16: bool = 
         float32 scalar.
     """
     with torch.autocast(ids.device.type, torch.bfloat16, enabled=bfloat16):
-        logits = model(ids)
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=OUTSIDE, reduction="sum")
+        hidden, targets = model.hidden_from_embeddings(model.embedding(ids)).flatten(0, 1), targets.flatten()
+        if not ids.is_cuda:  # words are computed only where one is asked for; a recording needs fixed shapes
+            keep = targets != OUTSIDE
+            hidden, targets = hidden[keep], targets[keep]
+        logits = model.logits(hidden)
+    return F.cross_entropy(logits.float(), targets, ignore_index=OUTSIDE, reduction="sum")
 
 
-def gradient_of(model: nn.Module, *, bfloat16: bool, graph: bool) -> Gradient:
+def gradient_of(model: Autocomplete, *, bfloat16: bool, graph: bool) -> Gradient:
     """A function that leaves the gradient of a batch's mean loss in `.grad` of the parameters and returns the loss.
 
     The mean is over the characters whose word is in the vocabulary. On a CPU the batch is read in parts.
 
     Args:
         model: in training mode, on its device.
-        bfloat16: see `loss_of`; on a GPU only.
+        bfloat16: see `loss_of`.
         graph: record and replay; on a GPU only.
     """
     on_gpu = next(model.parameters()).is_cuda
-    bfloat16, graph = bfloat16 and on_gpu, graph and on_gpu
+    graph = graph and on_gpu
 
     def run(ids: Tensor, targets: Tensor) -> Tensor:
         model.zero_grad(set_to_none=True)

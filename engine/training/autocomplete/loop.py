@@ -18,7 +18,7 @@ from engine.training.autocomplete.checkpoint import RESULT, Checkpoint
 from engine.training.autocomplete.config import AutocompleteTraining
 from engine.training.autocomplete.gradient import Gradient, gradient_of
 from engine.training.autocomplete.scores import read
-from engine.training.autocomplete.text import Text
+from engine.training.autocomplete.text import OUTSIDE, Text
 from engine.training.loop import (
     CLIP,
     LOG_SECONDS,
@@ -83,7 +83,9 @@ def train(
     keep_freed_memory()
     run.mkdir(parents=True, exist_ok=True)
     model = Autocomplete(config.model)
-    if initial is not None:
+    if initial is None:
+        expect_frequencies(model, text)
+    else:
         model.load_state_dict(initial)
     model = model.to(device).train()
     optimizer = torch.optim.AdamW(
@@ -92,7 +94,7 @@ def train(
     )  # fmt: skip
     average = Average({})
     state = Checkpoint(run, model, optimizer, average)
-    feed = Feed(text, config.batch, config.length, config.seed, device)
+    feed = Feed(text, config.batch, config.length, config.seed, device, config.sampled)
     schedule = Schedule(state, minutes, config.epochs * feed.steps)
     marks = np.linspace(1 - config.averaged, 1, SNAPSHOTS)
     if average.count and schedule.share < marks[average.count - 1]:  # a finished run, which now gets more time
@@ -135,8 +137,15 @@ def train(
     return averaged
 
 
+@torch.no_grad()
+def expect_frequencies(model: Autocomplete, text: Text) -> None:
+    """Set the output's bias to how often words are asked for, so that no step is spent on learning that."""
+    asked = np.bincount(text.targets[text.targets != OUTSIDE], minlength=model.config.words) + 1.0
+    model.output.bias.copy_(torch.from_numpy(np.log(asked / asked.sum())))
+
+
 def update(
-    model: nn.Module, optimizer: torch.optim.Optimizer, gradient: Gradient, batch: tuple[Tensor, Tensor], rate: float
+    model: Autocomplete, optimizer: torch.optim.Optimizer, gradient: Gradient, batch: tuple[Tensor, Tensor], rate: float
 ) -> Tensor:
     """One optimizer step on a batch of ids and targets; returns the loss before it, on the device."""
     loss = gradient(*batch)
