@@ -41,6 +41,11 @@ class Attributions:
     steps: int
     baseline: Baseline
 
+    @property
+    def sum(self) -> float:
+        """Of the integrated gradients."""
+        return self.change + self.error
+
 
 def attributions(
     completer: Completer,

@@ -92,6 +92,12 @@ def attention(completer: Completer, text: str, layer: int | None = None, head: i
     return found
 
 
+def mean_of(numbers: np.ndarray) -> float | None:
+    """The mean of those that are numbers; None where none is."""
+    there = numbers[~np.isnan(numbers)]
+    return float(there.mean()) if len(there) else None
+
+
 def _maps(completer: Completer, folded: Folded, window: Window) -> torch.Tensor:
     ids = torch.tensor([folded.ids[window.start : window.end]], device=completer.device)
     return completer.model.forward_with_maps(ids).decoder[:, 0].float()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["encoder", "decoder", "cross"]
 KINDS: tuple[Kind, ...] = ("encoder", "decoder", "cross")
+Measure = Literal["attention", "gradient", "squared gradient"]
+"""What the numbers of a map are. Gradients are norms, those of a row divided by its largest (`engine.saliency`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class AttentionMap:
         predicted_tokens: what each row predicts, as long as `query_tokens`; None for encoder maps.
         layer_names: what a screen calls each layer: "layer 1", ..., or what was put together, "mean of 6 layers".
         head_names: the same for heads.
+        measure: what the weights are. Gradients come in this form to be drawn; their rows do not sum to 1, and what
+            merges or reduces attention means nothing for them.
     """
 
     kind: Kind
@@ -72,6 +76,7 @@ class AttentionMap:
     predicted_tokens: Tokens | None = None
     layer_names: tuple[str, ...] = ()
     head_names: tuple[str, ...] = ()
+    measure: Measure = "attention"
 
     def __post_init__(self) -> None:
         assert self.weights.ndim == 4 and self.weights.dtype == np.float32
@@ -93,8 +98,10 @@ class AttentionMap:
 
     @property
     def row_tokens(self) -> Tokens:
-        """What names the rows on screen: the tokens predicted for cross maps, else the tokens themselves (read)."""
-        if self.kind == "cross" and self.predicted_tokens is not None:
+        """What names the rows on screen: the tokens predicted for cross maps and gradients, which are of their logits;
+        else the tokens themselves (read).
+        """
+        if (self.kind == "cross" or self.measure != "attention") and self.predicted_tokens is not None:
             return self.predicted_tokens
         return self.query_tokens
 
@@ -112,12 +119,14 @@ class AttentionMap:
     def masked(self) -> np.ndarray:
         """Bool (query, key), True where the causal mask forbids looking: later positions of a decoder map.
 
-        Merging pieces into words keeps this rule, since words are in reading order.
+        Merging pieces into words keeps this rule, since words are in reading order. A gradient's row is named by what
+        its step predicts: where <s> is hidden, rows and columns have the same names, and a row's own column is masked.
         """
         shape = self.weights.shape[2:]
         if self.kind != "decoder":
             return np.zeros(shape, dtype=bool)
-        return np.triu(np.ones(shape, dtype=bool), k=1)
+        own = self.measure != "attention" and self.key_tokens.special[:1] != (True,)
+        return np.triu(np.ones(shape, dtype=bool), k=0 if own else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +366,7 @@ class ConnectedText:
 
     @property
     def words(self) -> np.ndarray:
-        """The number of the word that each character belongs to, from 0; a space belongs to the word after it, int (T,)."""
+        """The number of each character's word, from 0; a space belongs to the word after it: int (T,)."""
         spaces = np.array([letter == " " for letter in self.text], dtype=int)
         return np.cumsum(spaces) - int(self.text[:1] == " ")
 
