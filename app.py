@@ -27,6 +27,7 @@ st.navigation(
         st.Page("pages/translate.py", title="Translate", url_path="translate", icon=":material/translate:"),
         st.Page("pages/coreference.py", title="Coreference", url_path="coreference", icon=":material/call_split:"),
         st.Page("pages/beam.py", title="Beam search", url_path="beam", icon=":material/account_tree:"),
+        st.Page("pages/memorization.py", title="Memorization", url_path="memorization", icon=":material/history:"),
         st.Page("pages/models.py", title="Models", url_path="models", icon=":material/inventory_2:"),
     ],
     position="top",

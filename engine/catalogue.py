@@ -11,8 +11,8 @@ from engine.errors import UnknownModel
 
 ASSETS = Path(__file__).parent.parent / "assets"
 
-Family = Literal["transformer"]
-Capability = Literal["translate", "encoder", "decoder", "cross", "interventions", "search"]
+Family = Literal["transformer", "autocomplete"]
+Capability = Literal["translate", "encoder", "decoder", "cross", "interventions", "search", "complete", "states"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +20,17 @@ class ModelCard:
     """What is known of a model before it is loaded.
 
     Attributes:
-        name: what `engine.load` takes.
-        family: which runner it needs.
+        name: what `engine.load` or `engine.load_completer` takes.
+        family: what gives it: "transformer" `engine.load`, "autocomplete" `engine.load_completer`.
         title: for a menu.
         summary: one sentence for a screen.
         sha256: checksum of every file of the model, by file name; "weights.safetensors" among them.
         supports: what pages may ask of it: "translate", the kinds of attention maps it has, and
             "interventions": its heads can be changed and its output differentiated, and "search": its output is
-            searched for token by token.
-        longest: the most source tokens it takes, </s> included.
+            searched for token by token; "complete": it suggests words as characters are typed, and "states": its
+            recurrent states and gates can be looked at.
+        longest: the most source tokens it takes, </s> included; of the family "autocomplete" the most characters that
+            it reads at once.
         data: what it was trained on, with licences.
         licence: of the weights.
         limits: what it cannot do.
@@ -55,6 +57,66 @@ class ModelCard:
     def identity(self) -> str:
         """`name@sha256[:8]` of the weights: what requests, permalinks and presets carry."""
         return f"{self.name}@{self.sha256['weights.safetensors'][:8]}"
+
+
+def _completion(
+    network: str,
+    title: str,
+    summary: str,
+    sha256: tuple[str, str, str],
+    supports: frozenset[Capability] = frozenset({"complete", "states"}),
+    longest: int = 1000,
+    limits: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> ModelCard:
+    """The card of a network that completes words; what all five share stands here once.
+
+    Args:
+        network: the end of its name.
+        title: the end of its title.
+        summary: see `ModelCard`.
+        sha256: of weights.safetensors, words.txt and config.json.
+        supports: see `ModelCard`.
+        longest: see `ModelCard`.
+        limits: its own, before those of all.
+        notes: its own, before those of all.
+    """
+    return ModelCard(
+        name=f"autocomplete-{network}",
+        family="autocomplete",
+        title=f"Word completion: {title}",
+        summary=summary,
+        sha256=dict(zip(("weights.safetensors", "words.txt", "config.json"), sha256, strict=True)),
+        supports=supports,
+        longest=longest,
+        data=(
+            "Public-domain English books (Project Gutenberg), 61.5 million characters folded to a–z and the space; "
+            "11.6 million words, 4,096-word vocabulary",
+            "They are 158 books; `saccade fetch-data` gets 43 well-known ones, on which the same command gives other "
+            "weights",
+        ),
+        licence="Apache-2.0",
+        limits=(
+            *limits,
+            "It knows 4,096 words, the most frequent of its books, and suggests no other: names and rare words never "
+            "come out.",
+            "Its English is that of books, most of them novels, up to the early 20th century; today's words are "
+            "missing.",
+            "It reads the letters a to z and the space: capitals, digits, punctuation and accents are folded away.",
+            "It was trained on sequences of at most 200 characters.",
+        ),
+        notes=(
+            *notes,
+            "The five networks have about 2.9 million parameters each: their widths were chosen so, to compare the "
+            "networks and not their sizes.",
+            "At a character of a word outside the 4,096 nothing is learnt or scored: such words are read and masked as "
+            "targets.",
+            "Trained on a part of the text only, a fraction of one epoch on 2 CPU cores, where the article read its "
+            "text twice: longer training is likely to make all five better.",
+            "The article (Madsen 2019, “Visualizing memorization in RNNs”, Distill) used text8 (Wikipedia), 16,386 "
+            "words, wider layers and at most 200 characters: its figures and these are not comparable one to one.",
+        ),
+    )
 
 
 MODELS: dict[str, ModelCard] = {
@@ -105,6 +167,69 @@ MODELS: dict[str, ModelCard] = {
             "The second run goes on from the first at half its learning rate, with more of Europarl and its text "
             "normalised as typed text is.",
             "In the grammar, animal and street never meet, animal is never tired and street never wide.",
+        ),
+    ),
+    "autocomplete-rnn": _completion(
+        "rnn",
+        "tanh RNN",
+        "The plain recurrent network: two layers of 512 units without gates.",
+        (
+            "87fca325cd722ca1aa08e78562d2695894fcb8d4187dc31b6bacddfb5fa1f660",
+            "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
+            "dbe43e52f18e0be4382d60f5953681a2f36f1f2b12cdfb6ab0fd97f0bf1f79df",
+        ),
+        limits=("It forgets what it has read within a few characters.",),
+        notes=(
+            "It is there to show what fails: without gates gradients vanish or explode over many characters, which is "
+            "why its learning rate is the lowest of the five. The article does not have it.",
+        ),
+    ),
+    "autocomplete-gru": _completion(
+        "gru",
+        "GRU",
+        "A gated recurrent network: two layers of 384 GRU units read characters and suggest whole words.",
+        (
+            "4c3129f7bc1ce31c8a2fe08701dd96b1d82cc0c61e1db2b16124ceb08d52d95f",
+            "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
+            "7b6d315fb083631feec7b1b7e1fa672dfa8dad610ba53f22341516d141829c42",
+        ),
+    ),
+    "autocomplete-lstm": _completion(
+        "lstm",
+        "LSTM",
+        "Two layers of 344 LSTM units, each with a cell that gates write, keep and read.",
+        (
+            "fd5e226a411df5943d9eab54f94e2a9e6c0abeb71c6b3761235bf93554a61464",
+            "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
+            "73582448d232f877e37300d9f020d928de85c77eb66d828691812c5ef3f59e36",
+        ),
+    ),
+    "autocomplete-nlstm": _completion(
+        "nlstm",
+        "nested LSTM",
+        "One layer of 344 LSTM units whose cell is an LSTM of its own: memory inside memory.",
+        (
+            "94b47b4d1943d2f11afa308660ac81ffc4cdd8bec43f9009d28d1d0454c3a0b7",
+            "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
+            "e3a396a7544edb26900ee3c2bab83348f72126d7345c8bb7d9d14cc6158a81e2",
+        ),
+        notes=("One layer of depth 2 as in the article, where the GRU and the LSTM have two layers.",),
+    ),
+    "autocomplete-transformer": _completion(
+        "transformer",
+        "Transformer",
+        "A decoder-only Transformer of four layers and eight heads, which sees all characters of its window at once.",
+        (
+            "2242af8478d88125599b5106b65bdca19c04265f77cd151116104963b6923d88",
+            "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
+            "82d51ddb70d852b630b160e5cb0b21f03f870d86303c9811903c21fede1ec6cc",
+        ),
+        supports=frozenset({"complete", "decoder"}),
+        longest=200,
+        limits=("It reads 200 characters at once; in longer texts it reads overlapping windows of 200.",),
+        notes=(
+            "The article does not have it: it is there to compare attention with recurrence on the same task.",
+            "Pre-norm with fixed sinusoidal positions; causal, so that a character sees only those before it.",
         ),
     ),
 }

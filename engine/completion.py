@@ -10,7 +10,7 @@ import torch
 
 from engine.catalogue import ModelCard, card
 from engine.characters import Folded, fold
-from engine.connectivity import connectivity
+from engine.connectivity import connectivity, plan
 from engine.connectivity_blocks import Mode
 from engine.errors import EmptyInput, InputError, InputTooLong, Unsupported
 from engine.models.autocomplete import Autocomplete, AutocompleteConfig
@@ -125,6 +125,11 @@ class Completer:
     def reach(self) -> int:
         """The most characters that are read at once."""
         return self.card.longest
+
+    def memory(self, length: int) -> int:
+        """Bytes that `read` takes for so many characters beside the weights, estimated."""
+        matrices = length * length * (8 + 8)  # float64, and two of float32
+        return plan(self.model, min(length, self.reach)).memory + matrices
 
     def complete(self, text: str) -> Completion:
         """What is suggested for the word at the end of a text that is being typed, and what the first rests on.

@@ -13,8 +13,9 @@ figures by eye; the numbers here say the same of them, and `tests/engine/test_ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -196,6 +197,31 @@ def agreement_by_position(text: ConnectedText, other: np.ndarray, earlier: int =
         if time >= earlier:
             found[time] = rank_agreement(relative[time, seen], other[time, seen])
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Shorter:
+    """Whether one network remembers shorter than another: what the article found of its nested LSTM and its GRU.
+
+    Attributes:
+        lags: mean distances of influence, in characters: of the one, of the other.
+        outside: shares of the influence outside the current word before its first letter is known, of both.
+        holds: whether both of the one are smaller.
+        fails: whether both are larger; neither where the two figures disagree.
+    """
+
+    lags: tuple[float, float]
+    outside: tuple[float, float]
+    holds: bool
+    fails: bool
+
+
+def remembers_shorter(one: Mapping[str, Any], other: Mapping[str, Any]) -> Shorter:
+    """From what `engine.training.autocomplete.memory.mode_scores` gave of two networks in one mode."""
+    lags = (float(one["mean_lag"]), float(other["mean_lag"]))
+    outside = tuple(float(of["memorization"]["by_known"][0]) for of in (one, other))
+    pairs = (lags, outside)
+    return Shorter(lags, (outside[0], outside[1]), all(a < b for a, b in pairs), all(a > b for a, b in pairs))
 
 
 def with_mode(text: ConnectedText, mode: str) -> ConnectedText:

@@ -245,9 +245,11 @@ def load(name: str, device: str = "auto", dtype: str = "float32") -> Runner:
 
     Raises:
         UnknownModel, WeightsMissing, WeightsDamaged, DeviceError: each says what to do.
-        Unsupported: no such dtype.
+        Unsupported: no such dtype, or the model does not translate.
     """
     found = card(name)
+    if found.family != "transformer":
+        raise Unsupported(f"{name} completes words and does not translate: use engine.load_completer({name!r}).")
     where = pick_device(device)
     if dtype not in DTYPES:
         raise Unsupported(f"There is no dtype {dtype!r}. Choose one of: {', '.join(DTYPES)}.")

@@ -22,11 +22,13 @@ import altair as alt
 # Imported whole before a session draws: altair looks for it in memory, where another thread may still be importing it.
 import pandas  # type: ignore[import-untyped]  # noqa: F401
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.pages_manager import PagesManager
 
 import viz
 from engine.cards import CURVE
-from engine.catalogue import MODELS, Capability, ModelCard
+from engine.catalogue import MODELS, Capability, Family, ModelCard
+from engine.completion import Completer, load_completer
 from engine.errors import SaccadeError
 from engine.runner import Runner, limit_threads, load
 from engine.types import AttentionMap, Trace, TraceRequest
@@ -37,6 +39,9 @@ SLOW_RESULTS = 32  # of long computations: a large tree has its cross maps, some
 RESULTS = 256  # of single computations kept in memory; most are a few kilobytes
 MOMENT = 0.4  # seconds without a progress bar
 TURN = 1e-3  # seconds in which a waiting session can begin
+Model = Runner | Completer
+LOADERS: Mapping[Family, Callable[[str, str], Model]] = {"transformer": load, "autocomplete": load_completer}
+M = TypeVar("M")  # the model of a card: a Runner or a Completer
 R = TypeVar("R")
 Values = TypeVarTuple("Values")
 TRACES = 32  # kept in memory: at 128 tokens one trace of en-fr is 7 MB
@@ -51,8 +56,8 @@ def device() -> str:
 
 
 @st.cache_resource(show_spinner="Loading the model…")
-def _runner(identity: str, name: str, where: str) -> Runner:
-    model = load(name, where)
+def _model(identity: str, name: str, where: str) -> Model:
+    model = LOADERS[MODELS[name].family](name, where)
     _tune_process()
     return model
 
@@ -71,13 +76,22 @@ def _tune_process() -> None:
 
 
 def runner(card: ModelCard) -> Runner:
-    """The loaded model, one for all sessions."""
-    return _runner(card.identity, card.name, device())
+    """The loaded translation model, one for all sessions."""
+    model = _model(card.identity, card.name, device())
+    assert isinstance(model, Runner), f"{card.name} does not translate"
+    return model
+
+
+def completer(card: ModelCard) -> Completer:
+    """The loaded network that completes words, one for all sessions."""
+    model = _model(card.identity, card.name, device())
+    assert isinstance(model, Completer), f"{card.name} does not complete words"
+    return model
 
 
 @st.cache_resource(max_entries=TRACES, show_spinner=False)
 def _trace(request: TraceRequest, name: str, where: str) -> Trace:
-    model = _runner(MODELS[name].identity, name, where)
+    model = runner(MODELS[name])
     with _computing:
         return model.run(request)
 
@@ -91,7 +105,7 @@ def trace(card: ModelCard, text: str, target: str | None = None) -> Trace:
 def _computed(
     identity: str, name: str, where: str, what: str, arguments: tuple[Any, ...], _compute: Callable[..., Any]
 ) -> Any:
-    model = _runner(identity, name, where)
+    model = _model(identity, name, where)
     with _computing:
         return _compute(model, *arguments)
 
@@ -100,21 +114,19 @@ def _computed(
 def _computed_map(
     identity: str, name: str, where: str, what: str, arguments: tuple[Any, ...], _compute: Callable[..., AttentionMap]
 ) -> AttentionMap:
-    model = _runner(identity, name, where)
+    model = _model(identity, name, where)
     with _computing:
         return _compute(model, *arguments)
 
 
-def computed_map(
-    card: ModelCard, compute: Callable[[Runner, *Values], AttentionMap], *arguments: *Values
-) -> AttentionMap:
+def computed_map(card: ModelCard, compute: Callable[[M, *Values], AttentionMap], *arguments: *Values) -> AttentionMap:
     """`computed` for attention maps, which are large: as few are kept as traces are."""
     what = f"{compute.__module__}.{compute.__qualname__}"
     found: AttentionMap = _computed_map(card.identity, card.name, device(), what, arguments, compute)
     return found
 
 
-def computed(card: ModelCard, compute: Callable[[Runner, *Values], R], *arguments: *Values) -> R:
+def computed(card: ModelCard, compute: Callable[[M, *Values], R], *arguments: *Values) -> R:
     """What a function of the engine makes of a model and plain values; asked again, it comes from memory.
 
     Args:
@@ -136,8 +148,9 @@ def computed_slowly(
     card: ModelCard,
     title: str,
     total: int,
-    compute: Callable[[Runner, Callable[[int], None]], R],
+    compute: Callable[[Any, Callable[[int], None]], R],
     key: Hashable | None = None,
+    stop: Callable[[], None] | None = None,
 ) -> R:
     """A long computation under a progress bar; other sessions have their turn after each step, and leaving ends it.
 
@@ -147,19 +160,21 @@ def computed_slowly(
         total: the number of steps.
         compute: takes the runner, and what to call with the number of steps done since the last call.
         key: what the result depends on besides the model; asked again, it comes from memory. None keeps nothing.
+        stop: with it, a button "Stop" stands beside the bar: it calls this, and the page runs again.
     """
     known, name = _slow_results(), (card.identity, device(), key)
     kept: R | None = known.get(name)
     if key is not None and kept is not None:
         return kept
-    model = runner(card)
+    model: Any = _model(card.identity, card.name, device())
     place, done, started = st.empty(), 0, time.monotonic()
+    progress = _Progress(place, stop)
 
     def report(steps: int) -> None:
         nonlocal done
         done += steps
         if time.monotonic() - started > MOMENT:
-            place.progress(min(done / max(total, 1), 1.0), f"{title}: {done:,} of {total:,}")
+            progress.show(min(done / max(total, 1), 1.0), f"{title}: {done:,} of {total:,}")
         _computing.release()
         time.sleep(TURN)
         _computing.acquire()
@@ -174,6 +189,27 @@ def computed_slowly(
         while len(known) > SLOW_RESULTS:
             known.popitem(last=False)
     return result
+
+
+def is_kept(card: ModelCard, key: Hashable) -> bool:
+    """Whether `computed_slowly` has a result in memory."""
+    return (card.identity, device(), key) in _slow_results()
+
+
+class _Progress:
+    """A bar, with a button to stop where one is wanted, that appears when it is first shown."""
+
+    def __init__(self, place: DeltaGenerator, stop: Callable[[], None] | None) -> None:
+        self._place, self._stop = place, stop
+        self._bar: DeltaGenerator | None = None
+
+    def show(self, share: float, text: str) -> None:
+        """Move it to a share in [0, 1]; raises Streamlit's signal where the reader has gone on."""
+        if self._bar is None and self._stop is not None:
+            with self._place.container(horizontal=True, vertical_alignment="center"):
+                self._bar = st.empty()
+                st.button("Stop", icon=":material/stop_circle:", key="stop computing", on_click=self._stop)
+        (self._bar or self._place).progress(share, text)
 
 
 @st.cache_data(show_spinner=False)

@@ -64,6 +64,9 @@ def page() -> None:
             )
             st.page_link("pages/beam.py", label="Watch a translation being searched", icon=":material/account_tree:")
             st.page_link(
+                "pages/memorization.py", label="How far back does a network look?", icon=":material/history:"
+            )
+            st.page_link(
                 "pages/models.py", label="How the models were made, and what they score", icon=":material/inventory_2:"
             )
         st.subheader("Begin with an example", anchor=False)
@@ -83,6 +86,7 @@ ABILITIES = """
 - **Coreference**: two sentences that differ in a word; which heads look at the right noun, and which of them matter:
   switch heads off, swap them, or make them look elsewhere.
 - **Beam search**: the tree of a search that really ran, step by step; force a node and see where it goes.
+- **Memorization**: five networks complete the word you type; see which earlier letters each suggestion rests on.
 - **Save** SVG, PNG, CSV, NPZ, a page that works offline, and a link that restores the view.
 """
 

@@ -1,22 +1,36 @@
-"""Models: what each trained model is, how it was made, what it scores, what it cannot do, and where to see it."""
+"""Models: what each trained model is, how it was made, what it scores, what it cannot do, and where to see it.
+
+A kind of model has one part of the page. Of several models of a kind one is drawn at a time, under a table of all.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import streamlit as st
 
 import viz
-from engine import cards
-from engine.catalogue import MODELS, Capability, ModelCard
+from engine import card_completion, cards
+from engine.card_completion import percent
+from engine.catalogue import MODELS, Capability, Family, ModelCard
 from engine.errors import SaccadeError
 from engine.training.evaluate import SETS
 from engine.weights import read_json
 from pages import _shared
 from viz.curve import training_curve
 
-OFFERS: dict[Capability, tuple[str, str]] = {
+KINDS: Mapping[Family, tuple[str, str]] = {
+    "transformer": ("Translation", "A sentence in, the same sentence in another language out."),
+    "autocomplete": (
+        "Word completion",
+        "Characters in, at each of them the whole word that is being typed out: networks of one size, to be compared.",
+    ),
+}
+"""The parts of the page: heading and what the models of a kind do."""
+
+_TRANSLATION: Mapping[Capability, tuple[str, str]] = {
     "translate": (
         "Translate",
         "your sentence in the other language, with the probability of each output word or token",
@@ -31,7 +45,19 @@ OFFERS: dict[Capability, tuple[str, str]] = {
     ),
     "search": ("Beam search", "the tree of a search for the output, step by step, or of samples"),
 }
-"""What a page shows of a model that can do this; pages are named as in the menu."""
+_COMPLETION: Mapping[Capability, tuple[str, str]] = {
+    "complete": (
+        "Memorization",
+        "the words it suggests at each character of your text, and how much each suggestion rests on each earlier one",
+    ),
+}
+OFFERS: Mapping[Family, Mapping[Capability, tuple[str, str]]] = {
+    "transformer": _TRANSLATION,
+    "autocomplete": _COMPLETION,
+}
+"""What a page shows of a model of a kind that can do this; pages are named as in the menu."""
+
+KNOWN = (0, 1, 2, 4)  # letters; the comparison's columns
 
 MEANINGS = {
     "BLEU": "word sequences that a translation shares with a person's, over a whole set; 0 to 100, more is better",
@@ -40,6 +66,13 @@ MEANINGS = {
     "baselines": "guesses without understanding: the more frequent pronoun, the first noun's, the adjective's usual",
     "validation half": "the sentences a head was chosen on; those of the test half had no part in the choice",
     "first noun": "how often a head would be right that looks at the first noun whatever the sentence says",
+    "cross-entropy": "how surprised a network is by the right word, on average; a uniform guess among the 4,096 words "
+    "has 8.3 nats, less is better",
+    "prefix table": "the most frequent words with the letters typed so far: what can be told without any context",
+    "characters back": "the distance from where a suggestion is made to what it rests on, weighted by how much",
+    "by the norm": "influence is the length of the gradient with respect to the one-hot input; squared, large "
+    "influences count for more and a network looks more forgetful",
+    "rank correlation": "1 where attention and gradient order the earlier characters alike, 0 where they are unrelated",
 }
 """What the words of a score mean, by how `cards.score_rows` writes them."""
 
@@ -59,11 +92,16 @@ def prose(section: str) -> str:
 def show_facts(card: ModelCard, parameters: int) -> None:
     """Size and score at a glance, then which weights these are."""
     translated = [(name, scores["bleu"]) for name, scores in cards.scores_of(card).items() if "bleu" in scores]
+    completed = cards.completion_scores(card)
     with st.container(horizontal=True, gap="small"):
         st.metric("Parameters", f"{parameters / 1e6:.1f} M", border=True, width="content")
         st.metric("Weights on disk", f"{_shared.megabytes(card):.1f} MB", border=True, width="content")
         for name, bleu in translated[:1]:
             st.metric(f"BLEU, {name}", f"{bleu:.1f}", border=True, width="content", help=MEANINGS["BLEU"])
+        if completed:
+            nats, meaning = f"{completed.cross_entropy:.2f}", MEANINGS["cross-entropy"]
+            st.metric("Cross-entropy, nats", nats, border=True, width="content", help=meaning)
+            st.metric("First suggestion right", percent(completed.overall[0]), border=True, width="content")
     st.markdown(f"Weights `{card.identity}` · licence {card.licence}")
 
 
@@ -73,17 +111,23 @@ def show_training(card: ModelCard, commands: Sequence[str], section: str, theme:
     st.code("\n".join(commands), language="bash", wrap_lines=True)
     if log := _shared.curve(card):
         description = f"Training and validation loss of {card.name} against minutes"
-        _shared.draw_chart(training_curve(log, theme), f"curve {card.name}", description, width=720)
+        _shared.draw_chart(
+            training_curve(log, theme, cards.curve_unit(card)), f"curve {card.name}", description, width=720
+        )
     st.markdown(prose(section))
 
 
-def show_scores(rows: Sequence[tuple[str, str]], section: str) -> None:
+def show_scores(card: ModelCard, section: str) -> None:
     """Every score beside what its set is, and what the words in it mean."""
+    rows = cards.score_rows(card)
     if rows:
         st.table(
             [{"set": name_of_set(rows, row), "score": score} for row, (_, score) in enumerate(rows)], hide_index=True
         )
     st.markdown(prose(section))
+    if completed := cards.completion_scores(card):
+        heading, table = card_completion.accuracy_table(completed)
+        st.table([dict(zip(heading, row, strict=True)) for row in table], hide_index=True)
     used = {word: meaning for word, meaning in MEANINGS.items() if any(word in score for _, score in rows)}
     if used:
         st.markdown("**What the words mean**\n\n" + "\n".join(f"- **{word}**: {what}" for word, what in used.items()))
@@ -99,7 +143,7 @@ def name_of_set(rows: Sequence[tuple[str, str]], row: int) -> str:
 def show_offers(card: ModelCard) -> None:
     """What each page shows of this model."""
     pages: dict[str, list[str]] = {}
-    for capability, (page, what) in OFFERS.items():
+    for capability, (page, what) in OFFERS[card.family].items():
         if capability in card.supports:
             pages.setdefault(page, []).append(f"- {what}")
     for page, offers in pages.items():
@@ -108,7 +152,7 @@ def show_offers(card: ModelCard) -> None:
 
 def show_model(card: ModelCard, theme: viz.Theme) -> None:
     """One model's card."""
-    st.header(card.title, anchor=card.name)
+    st.subheader(card.title, anchor=card.name)
     st.markdown(card.summary)
     parts, training = sections(card), read_json(card.folder / cards.TRAINING)
     show_facts(card, training["parameters"])
@@ -116,11 +160,78 @@ def show_model(card: ModelCard, theme: viz.Theme) -> None:
     with for_training:  # first, since a chart drawn in a hidden tab has no width
         show_training(card, [run["command"] for run in cards.runs_of(training)], parts["Training"], theme)
     with for_scores:
-        show_scores(cards.score_rows(card), parts["Scores"])
+        show_scores(card, parts["Scores"])
     with for_limits:
         st.markdown(prose(parts["What it cannot do"]))
     with for_pages:
         show_offers(card)
+
+
+def show_comparison(models: Sequence[ModelCard]) -> None:
+    """The networks of word completion beside each other; nothing where none was measured."""
+    found = [(card, scores) for card in models if (scores := cards.completion_scores(card))]
+    if not found:
+        return
+    rows = [
+        {"model": short_title(card), "cross-entropy, nats": f"{scores.cross_entropy:.3f}"}
+        | {letters_known(known): percent(scores.top1[known]) for known in KNOWN}
+        for card, scores in found
+    ]
+    table = found[0][1].table  # one and the same for all
+    rows.append(
+        {"model": "prefix table", "cross-entropy, nats": ""}
+        | {letters_known(known): percent(table[known]) for known in KNOWN}
+    )
+    st.caption("How often the first suggestion is the word that is being typed, in books that none has learnt from")
+    st.table(rows, hide_index=True)
+
+
+def letters_known(count: int) -> str:
+    """The heading of a column."""
+    return f"{count} letter known" if count == 1 else f"{count} letters known"
+
+
+def short_title(card: ModelCard) -> str:
+    """A model's title without its kind: "GRU"."""
+    return card.title.partition(": ")[2] or card.title
+
+
+def pick(kind: Family, models: Sequence[ModelCard]) -> ModelCard:
+    """The model of a kind to be drawn; no choice where there is only one."""
+    if len(models) == 1:
+        return models[0]
+    name = st.segmented_control(
+        "Model",
+        [card.name for card in models],
+        default=models[0].name,
+        format_func=lambda name: short_title(MODELS[name]),
+        required=True,
+        key=f"{kind} card",
+        label_visibility="collapsed",
+    )
+    return MODELS[name or models[0].name]
+
+
+def show_kind(kind: Family, models: Sequence[ModelCard], theme: viz.Theme) -> None:
+    """The models of a kind: what they do, all beside each other, and one whole card."""
+    title, what = KINDS[kind]
+    st.header(title, anchor=kind)
+    st.caption(what)
+    if kind == "autocomplete":
+        with others_are_well():
+            show_comparison(models)
+    card = pick(kind, models)
+    with st.container(key=f"model {card.name}"), others_are_well():
+        show_model(card, theme)
+
+
+@contextmanager
+def others_are_well() -> Iterator[None]:
+    """Say what is wrong with a model's files and go on: it is no reason not to show the others."""
+    try:
+        yield
+    except SaccadeError as error:
+        st.error(_shared.literal(str(error)))
 
 
 def page() -> None:
@@ -131,12 +242,10 @@ def page() -> None:
     )
     with _shared.errors_as_sentences():
         theme = _shared.theme()
-        for card in MODELS.values():
-            with st.container(key=f"model {card.name}"):
-                try:
-                    show_model(card, theme)
-                except SaccadeError as error:  # the other models are well all the same
-                    st.error(_shared.literal(str(error)))
+        for kind in KINDS:
+            models = [card for card in MODELS.values() if card.family == kind]
+            if models:
+                show_kind(kind, models, theme)
 
 
 page()

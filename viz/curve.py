@@ -15,12 +15,13 @@ LOSSES = {
 }
 
 
-def training_curve(log: Sequence[Mapping[str, float]], theme: Theme = LIGHT) -> alt.Chart:
-    """Draw the label-smoothed cross-entropy per target token (nats) against minutes of training.
+def training_curve(log: Sequence[Mapping[str, float]], theme: Theme = LIGHT, unit: str = "target token") -> alt.Chart:
+    """Draw the loss that was trained on, a cross-entropy in nats, against minutes of training.
 
     Args:
         log: the lines of a run's log; each has "minutes" and one or more of `LOSSES`.
         theme: colours and type sizes.
+        unit: what the loss is the mean over, for the axis: "target token", "character".
 
     Returns:
         An Altair chart with one line per kind of loss; a kind measured once is a point.
@@ -38,7 +39,7 @@ def training_curve(log: Sequence[Mapping[str, float]], theme: Theme = LIGHT) -> 
         .mark_line(point={"size": 30})
         .encode(
             x=alt.X("minutes:Q", title="minutes of training"),
-            y=alt.Y("loss:Q", title="cross-entropy per target token, nats", scale=alt.Scale(zero=False)),
+            y=alt.Y("loss:Q", title=f"cross-entropy per {unit}, nats", scale=alt.Scale(zero=False)),
             color=alt.Color("of:N", scale=colours, legend=alt.Legend(title=None, orient="top-right", labelLimit=320)),
         )
         .properties(width=640, height=320)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.ablation import Ablation, ablation
 from engine.cases import HALF, case_of
+from engine.catalogue import Family
 from engine.decisions import Questions, ask, head_effects, largest_effects
 from engine.errors import InputError
 from engine.evidence import Rate, best_resolvers, first_pronoun, rates, read_heads
@@ -24,6 +25,9 @@ from engine.training.synthetic import LECTURE, PronounExample, baselines, set_a,
 from engine.types import Kind
 from engine.weights import sha256_of
 
+if TYPE_CHECKING:
+    from engine.completion import Completer
+
 Report = Callable[[int], None]
 ROLE_SENTENCES = 500  # the first of the validation texts, over which head scores are averaged
 CHOSEN_ON, EFFECTS_ON = 400, 200  # the first of set A's validation half, on which heads are chosen
@@ -34,17 +38,26 @@ BY: Means = "mean"
 RANDOM_SETS, RANDOM_ON = 20, 100  # sets of random heads, and the first sentences of the test half that they are off in
 
 
-Measure = Callable[[Runner, Path | None, Report], dict[str, Any]]
+Measure = Callable[[Any, Path | None, Report], dict[str, Any]]  # of a Runner, or of a Completer
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSet:
-    """One thing to measure: how, whether it reads texts from disk, what it is in words, and whether it takes BLEU."""
+    """One thing to measure: how, whether it reads texts from disk, what it is in words, and whether it takes BLEU.
+
+    Attributes:
+        measure: takes what gives a model of the family: a Runner for "transformer", a Completer for "autocomplete".
+        needs_data: whether it reads texts from disk.
+        description: what it is, in words.
+        needs_bleu: whether it takes sacrebleu.
+        family: of the models that it measures.
+    """
 
     measure: Measure
     needs_data: bool
     description: str
     needs_bleu: bool = False
+    family: Family = "transformer"
 
 
 def translation_scores(file: str) -> Measure:
@@ -223,6 +236,25 @@ def role_scores(runner: Runner, data: Path | None, report: Report) -> dict[str, 
     return {**head_roles(runner, texts, report), "file_sha256": sha256_of(path)}
 
 
+def completion_scores(completer: Completer, data: Path | None, report: Report) -> dict[str, Any]:
+    """How often the word that is being typed is suggested, on data/english's held-out books, beside the prefix table.
+
+    The file's checksum is kept with them.
+    """
+    from engine.training.autocomplete.scores import held_out_scores
+
+    assert data is not None
+    return held_out_scores(completer.model, completer.words, data, report=report)
+
+
+def memorization_scores(completer: Completer, data: Path | None, report: Report) -> dict[str, Any]:
+    """How far back a network looks, on passages of the same books."""
+    from engine.training.autocomplete.memory import memorization_scores as measure
+
+    assert data is not None
+    return measure(completer, data, report)
+
+
 SETS: dict[str, EvaluationSet] = {
     "tatoeba": EvaluationSet(translation_scores("test.tsv"), True, "short everyday sentences (Tatoeba)", True),
     "europarl": EvaluationSet(translation_scores("europarl-test.tsv"), True, "parliament sentences (Europarl)", True),
@@ -238,19 +270,29 @@ SETS: dict[str, EvaluationSet] = {
     ),
     "lecture": EvaluationSet(lecture_scores, False, "the animal that was too tired, the street that was too wide"),
     "heads": EvaluationSet(role_scores, True, "heads with plain roles: previous token, delimiters, alignment"),
+    "completion": EvaluationSet(
+        completion_scores, True, "the word that is being typed, in books held out", family="autocomplete"
+    ),
+    "memorization": EvaluationSet(
+        memorization_scores, True, "how far back suggestions look, in passages of those books", family="autocomplete"
+    ),
 }
 
 
-def find_sets(names: Sequence[str] | None) -> dict[str, EvaluationSet]:
-    """The sets of those names, all of them for None.
+def find_sets(names: Sequence[str] | None, family: Family = "transformer") -> dict[str, EvaluationSet]:
+    """The sets of those names, for None all that measure models of a family.
 
     Raises:
-        InputError: no such set; the message lists those there are.
+        InputError: no such set, or it is for models of another family; the message lists those there are.
     """
+    there = {name: kind for name, kind in SETS.items() if kind.family == family}
     for name in names or ():
-        if name not in SETS:
-            raise InputError(f"There is no evaluation set {name!r}. Choose one of: {', '.join(SETS)}.")
-    return {name: SETS[name] for name in names or SETS}
+        if name not in there:
+            wrong = f"There is no evaluation set {name!r}."
+            if name in SETS:
+                wrong = f"The set {name!r} is for another kind of model."
+            raise InputError(f"{wrong} Choose one of: {', '.join(there)}.")
+    return {name: there[name] for name in names or there}
 
 
 def required_data(sets: Mapping[str, EvaluationSet]) -> list[str]:
@@ -258,19 +300,21 @@ def required_data(sets: Mapping[str, EvaluationSet]) -> list[str]:
     return [name for name, chosen in sets.items() if chosen.needs_data]
 
 
-def evaluate(runner: Runner, name: str, data: Path | None, report: Report = lambda done: None) -> dict[str, Any]:
+def evaluate(
+    model: Runner | Completer, name: str, data: Path | None, report: Report = lambda done: None
+) -> dict[str, Any]:
     """The scores of one set.
 
     Args:
-        runner: the model.
-        name: a key of `SETS`.
+        model: what gives it.
+        name: a key of `SETS`, for models of its family.
         data: folder of the evaluation texts, for the sets that need it.
-        report: called with the number of sentences finished since the last call.
+        report: called with the number of sentences or passages finished since the last call.
 
     Raises:
-        InputError: no such set, or data is needed and not given.
+        InputError: no such set for this model, or data is needed and not given.
     """
-    chosen = find_sets([name])[name]
+    chosen = find_sets([name], model.card.family)[name]
     if chosen.needs_data and data is None:
         raise InputError(f"The set {name!r} reads texts from disk: give their folder with --data DIR.")
-    return chosen.measure(runner, data, report)
+    return chosen.measure(model, data, report)

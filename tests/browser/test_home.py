@@ -42,6 +42,6 @@ def test_a_card_opens_the_page_in_its_state(home: Page, name: str) -> None:
 
 def test_home_and_models_ask_nothing_of_other_machines(home: Page, app_address: str, requested: list[str]) -> None:
     home.goto(f"{app_address}/models")
-    expect(home.get_by_role("tab", name="Scores")).to_be_visible(timeout=PATIENCE)
+    expect(home.get_by_role("tab", name="Scores").first).to_be_visible(timeout=PATIENCE)
     expect(home.locator("canvas, svg.marks").first).to_be_visible(timeout=PATIENCE)
     assert [url for url in requested if urlsplit(url).hostname not in ("127.0.0.1", None, "")] == []

@@ -15,15 +15,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 
 from engine import catalogue, cli
 from engine.catalogue import ModelCard
+from engine.models.autocomplete import AutocompleteConfig
 from engine.models.transformer import Transformer, TransformerConfig
 from engine.runner import Runner, load
 from engine.text import PAD, Subwords
+from engine.training import books as gutenberg
 from engine.training import fetch
+from engine.training.autocomplete import loop
+from engine.training.autocomplete.config import AutocompleteTraining
+from engine.training.autocomplete.export import export
+from engine.training.autocomplete.run import run_training
 from engine.training.data import Example, Pair, collate, train_subwords
 from engine.weights import CONFIG, TOKENIZER, WEIGHTS, save_weights, sha256_of, write_json
 
@@ -157,6 +164,77 @@ def tiny_runner(tiny_assets: Path) -> Runner:
         return load("tiny", "cpu")
 
 
+# --- A network that completes words, as small -------------------------------------------------------------------------
+
+SENTENCE = "the cat and the dog ran to the sea but the hen sat on a hat in the sun"
+
+
+@pytest.fixture(scope="session")
+def toy_books(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with two English texts of one sentence's words in random order."""
+    folder = tmp_path_factory.mktemp("data") / "english"
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    for name, words in (("train", 800), ("valid", 400)):
+        (folder / f"gutenberg.{name}.txt").write_text(f"{' '.join(rng.choice(SENTENCE.split(), words))}.", "utf-8")
+    return folder.parent
+
+
+@pytest.fixture
+def books(toy_books: Path, tmp_path: Path) -> Path:
+    """A copy of them that a test may change."""
+    shutil.copytree(toy_books, tmp_path / "data")
+    return tmp_path / "data"
+
+
+TOY = AutocompleteTraining(
+    "toy", AutocompleteConfig("gru", words=12, embedding=8, width=16, layers=1),
+    batch=4, length=30, epochs=4, peak_rate=2e-2, averaged=0.2,
+)  # fmt: skip
+
+
+@pytest.fixture
+def toy_settings() -> AutocompleteTraining:
+    """The settings of `toy_run`."""
+    return TOY
+
+
+@pytest.fixture(scope="session")
+def toy_run(toy_books: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of a GRU with twelve words (1 s)."""
+    run = tmp_path_factory.mktemp("toy") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "keep_freed_memory", lambda: None)
+        run_training(TOY, run, 60, data=toy_books, command="saccade train toy --data DIR --minutes 60")
+    return run
+
+
+def toy_model_card(sha256: dict[str, str]) -> ModelCard:
+    """The card of the network, with its files' checksums."""
+    return ModelCard(
+        name="toy",
+        family="autocomplete",
+        title="Word completion: Toy",
+        summary="Twelve words by heart.",
+        sha256=sha256,
+        supports=frozenset({"complete", "states"}),
+        longest=100,
+        data=("One sentence of this file, Apache-2.0",),
+        licence="Apache-2.0",
+        limits=("Every other word.",),
+        notes=("One layer.",),
+    )
+
+
+@pytest.fixture
+def toy_card(toy_run: Path, books: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelCard:
+    """The card of a network that completes words, exported for the test and the only one in the catalogue."""
+    monkeypatch.setattr(catalogue, "ASSETS", tmp_path / "assets")
+    card = toy_model_card(export(toy_run, toy_model_card({}), books)["sha256"])
+    monkeypatch.setattr(catalogue, "MODELS", {"toy": card})
+    return card
+
+
 # --- Sites to download from -------------------------------------------------------------------------------------------
 
 EVERYDAY = [(f"The cat number {i} sleeps.", f"Le chat numéro {i} dort.") for i in range(40)]
@@ -184,13 +262,32 @@ def europarl_tgz(pairs: list[Pair]) -> bytes:
     return archive.getvalue()
 
 
+STORIES = (
+    gutenberg.Book(1, "The First", "A. Writer", 1900),
+    gutenberg.Book(2, "The Second", "B. Writer", 1901),
+    gutenberg.Book(3, "The Third", "C. Writer", 1902, held_out=True),
+)
+
+
+def story(book: gutenberg.Book) -> bytes:
+    """A book as gutenberg.org sends it, with what the site puts before and after it."""
+    name = f"PROJECT GUTENBERG EBOOK {book.title.upper()}"
+    return (
+        f"\ufeffThe Project Gutenberg eBook of {book.title}\r\n\r\nTitle: {book.title}\r\n\r\n"
+        f"*** START OF THE {name} ***\r\n\r\nProduced by Somebody\r\nand others\r\n\r\n"
+        f"CHAPTER I\r\n\r\nOnce upon a time there was number {book.number}.\r\n\r\n\r\n\r\nIt ended.\r\n\r\n"
+        f"End of the Project Gutenberg EBook of {book.title}\r\n\r\n*** END OF THE {name} ***\r\n\r\nThe licence.\r\n"
+    ).encode()
+
+
 class Site(ThreadingHTTPServer):
-    """A web site on this machine: `pages` by path; a page in `cut` breaks off half-way."""
+    """A web site on this machine: `pages` by path; a page in `cut` breaks off half-way; `asked` keeps the paths."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Page)
         self.pages: dict[str, bytes] = {}
         self.cut: set[str] = set()
+        self.asked: list[str] = []
         self.address = f"http://127.0.0.1:{self.server_address[1]}"
 
 
@@ -198,6 +295,7 @@ class Page(BaseHTTPRequestHandler):
     server: Site
 
     def do_GET(self) -> None:
+        self.server.asked.append(self.path)
         content = self.server.pages.get(self.path)
         if content is None:
             self.send_error(404)
@@ -213,13 +311,17 @@ class Page(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """A site with two small corpora, which `saccade fetch-data` reads instead of the real ones."""
+    """A site with two small corpora and three books, which `saccade fetch-data` reads instead of the real ones."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with Site() as server:
         server.pages = {"/fra.zip": tatoeba_zip(EVERYDAY), "/fr-en.tgz": europarl_tgz(SPEECHES)}
         urls = {"tatoeba": f"{server.address}/fra.zip", "europarl": f"{server.address}/fr-en.tgz"}
         local = {name: replace(source, url=urls[name]) for name, source in fetch.SOURCES.items()}
         monkeypatch.setattr(fetch, "SOURCES", local)
+        monkeypatch.setattr(gutenberg, "SITE", server.address)
+        monkeypatch.setattr(gutenberg, "BOOKS", STORIES)
+        monkeypatch.setattr(gutenberg, "PAUSE", 0.0)
+        server.pages |= {book.url.removeprefix(server.address): story(book) for book in STORIES}
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server

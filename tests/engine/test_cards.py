@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from engine.card_translation import ROLE_WORDS
 from engine.cards import (
-    ROLE_WORDS,
     SCORES,
     TRAINING,
     BeamPreset,

@@ -213,10 +213,25 @@ def test_fetch_data_names_its_sources_and_what_it_wrote(saccade, site, tmp_path)
     lines = done.out.splitlines()
     assert lines[0] == f"tatoeba: {site.address}/fra.zip (CC-BY 2.0 FR (tatoeba.org))"
     assert lines[1].startswith("europarl: ")
-    assert [Path(line).name for line in lines[2:]] == [
+    assert lines[2].startswith(f"books: 3 from {site.address} (public domain")
+    assert [Path(line).name for line in lines[3:]] == [
         "train.tsv", "valid.tsv", "test.tsv", "europarl-valid.tsv", "europarl-test.tsv",
+        "gutenberg.train.txt", "gutenberg.valid.txt",
     ]  # fmt: skip
-    assert all(Path(line).is_file() for line in lines[2:])
+    assert all(Path(line).is_file() for line in lines[3:])
+
+
+@pytest.mark.parametrize(("only", "there"), [("en-fr", {"en-fr"}), ("english", {"english"})])
+def test_fetch_data_gets_one_part_alone(saccade, site, tmp_path, only, there):
+    assert saccade("fetch-data", tmp_path / "texts", "--only", only).status == 0
+    assert {path.name for path in (tmp_path / "texts").iterdir()} == there
+    asked = {path.startswith("/cache/") for path in site.asked}
+    assert asked == {only == "english"}, "nothing else was downloaded"
+
+
+def test_fetch_data_of_a_part_that_is_not_there_is_one_sentence(saccade, site, tmp_path):
+    saccade("fetch-data", tmp_path / "texts", "--only", "german").assert_refused("'german'", "en-fr, english")
+    assert not site.asked
 
 
 def test_what_was_fetched_is_what_evaluate_reads(saccade, site, tiny_card, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 
-from engine import catalogue, cli
+from engine import catalogue, cli_training
 from engine.cards import CURVE, TRAINING
 from engine.models.transformer import TransformerConfig
 from engine.training import data as training_data
@@ -61,8 +61,8 @@ def test_a_model_is_trained_exported_and_used(saccade, tiny_card, corpus, tmp_pa
     saccade(*arguments).assert_refused(f"{folder} holds a run with other settings.", "--out")
 
     # A model of a few steps may well change a tenth of ten outputs: the limits have a test of their own.
-    monkeypatch.setattr(cli, "MOST_CHANGED", 1.0)
-    monkeypatch.setattr(cli, "MOST_BLEU_LOST", 100.0)
+    monkeypatch.setattr(cli_training, "MOST_CHANGED", 1.0)
+    monkeypatch.setattr(cli_training, "MOST_BLEU_LOST", 100.0)
     done = saccade("export", folder, "tiny", "--data", corpus)
     assert done.status == 0, done.err
     *lines, rounding = done.out.splitlines()
@@ -109,7 +109,7 @@ def test_weights_that_are_rounded_already_export_as_they_are(saccade, tiny_card,
 
 
 def test_an_export_that_changes_too_much_says_so_and_fails(saccade, tiny_card, corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "MOST_CHANGED", -0.01)  # less than none at all
+    monkeypatch.setattr(cli_training, "MOST_CHANGED", -0.01)  # less than none at all
     done = saccade("export", finished_run(tiny_card, tmp_path / "run"), "tiny", "--data", corpus)
     assert done.status == 1
     assert "Rounding changed more than" in done.err
@@ -166,4 +166,6 @@ def test_a_broken_configuration_is_one_sentence(saccade, tmp_path, content, word
 
 
 def test_an_unknown_configuration_is_answered_with_the_shipped_ones(saccade, tmp_path):
-    saccade("train", "en-de", "--data", tmp_path, "--minutes", 1).assert_refused("'en-de'", "en-fr")
+    saccade("train", "en-de", "--data", tmp_path, "--minutes", 1).assert_refused(
+        "'en-de'", "en-fr", "autocomplete-gru-cpu"
+    )

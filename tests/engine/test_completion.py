@@ -153,6 +153,13 @@ def test_progress_rises_to_one_and_what_it_raises_ends_the_work():
         completer("gru").read(TEXT, report=leave)
 
 
+@pytest.mark.parametrize("cell", ["gru", "transformer"])
+def test_the_memory_estimate_rises_with_the_text(cell):
+    network = completer(cell, reach=50)
+    found = [network.memory(length) for length in (10, 100, 1000)]
+    assert found == sorted(found) and found[2] >= 1000 * 1000 * 16
+
+
 def test_a_text_over_the_reach_is_read_in_windows():
     text = "the old man and the sea and then she and a man then"
     whole, network = fold(text).text, completer("transformer", reach=20)
@@ -320,3 +327,15 @@ def test_every_network_ships_and_suggests():
         assert isinstance(network.card, ModelCard) and len(network.words) == network.model.config.words == 4096
         said = [word for word, _ in network.complete("the old man looked at th").suggestions]
         assert "the" in said, name
+
+
+@pytest.mark.parametrize("name", [name for name, card in MODELS.items() if card.family == "autocomplete"])
+def test_on_the_shipped_weights_the_fast_path_is_one_backward_for_each_target(name):
+    network = load_completer(name, "cpu")
+    folded = fold("it was a dark and stormy night the rain fell in torrents")
+    words = network.desired(folded)
+    fast = connectivity(network.model, folded.ids, words)
+    slow = connectivity(network.model, folded.ids, words, method="naive")
+    worst = np.abs(fast.values - slow.values).max(1) / np.maximum(slow.peaks, 1e-300)
+    assert worst.max() <= 1e-5  # sums of float32 in another order
+    assert not np.triu(fast.values, 1).any()

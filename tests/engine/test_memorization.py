@@ -21,6 +21,7 @@ from engine.memorization import (
     memorization_score,
     merge_scores,
     rank_agreement,
+    remembers_shorter,
     with_mode,
 )
 from engine.types import MASKED, ConnectedText, Connectivity
@@ -319,3 +320,19 @@ def test_what_looks_further_back_has_a_larger_lag():
     texts = [connect(TEXT, [[0] * (row - back) + [1] for row in range(5)]) for back in (0, 1, 2, 3, 4)]
     lags = [mean_lag(text) for text in texts]
     assert all(one < two for one, two in pairwise(lags))
+
+
+@pytest.mark.parametrize(
+    ("lags", "outside", "holds", "fails"),
+    [
+        ((1.0, 2.0), (0.4, 0.5), True, False),
+        ((2.0, 1.0), (0.5, 0.4), False, True),
+        ((1.0, 2.0), (0.5, 0.4), False, False),
+    ],
+)
+def test_one_network_remembers_shorter_where_both_figures_say_so(lags, outside, holds, fails):
+    one, other = (
+        {"mean_lag": lag, "memorization": {"by_known": [share, 0.1]}} for lag, share in zip(lags, outside, strict=True)
+    )
+    found = remembers_shorter(one, other)
+    assert (found.lags, found.outside, found.holds, found.fails) == (lags, outside, holds, fails)

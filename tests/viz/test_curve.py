@@ -27,6 +27,14 @@ def test_only_losses_that_were_logged_get_a_colour() -> None:
     assert scale["domain"] == ["training"] and len(scale["range"]) == 1
 
 
+def test_the_axis_says_what_the_loss_is_the_mean_over() -> None:
+    def title(chart: alt.Chart) -> str:
+        return chart.to_dict()["encoding"]["y"]["title"]
+
+    assert title(training_curve(LOG)) == "cross-entropy per target token, nats"
+    assert title(training_curve(LOG, unit="character")) == "cross-entropy per character, nats"
+
+
 def test_the_chart_survives_json() -> None:
     chart = training_curve(LOG)
     assert alt.Chart.from_json(chart.to_json()).to_dict() == chart.to_dict()

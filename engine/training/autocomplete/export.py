@@ -19,7 +19,7 @@ from engine.training.autocomplete.checkpoint import LOG
 from engine.training.autocomplete.run import WORDS
 from engine.training.autocomplete.scores import read
 from engine.training.autocomplete.text import HELD_OUT, Text, encode, find_text, read_books, split_held_out
-from engine.training.export import write_curve
+from engine.training.export import earlier_runs, write_curve
 from engine.training.run import RECORD
 from engine.weights import CONFIG, WEIGHTS, from_json, load_weights, read_json, save_weights, sha256_of, write_json
 
@@ -28,6 +28,8 @@ COMPARED = 500  # sequences on which outputs before and after rounding are compa
 
 def export(run: Path, card: ModelCard, data: Path) -> dict[str, Any]:
     """Write weights (float16), configuration, words, curve and the record of the run into the model's asset folder.
+
+    Where the run went on from the weights that ship, their curve and record stay before its own.
 
     Args:
         run: folder of a finished run.
@@ -38,7 +40,7 @@ def export(run: Path, card: ModelCard, data: Path) -> dict[str, Any]:
         "sha256" by file name, to be put into the catalogue, and what `rounding` found.
 
     Raises:
-        ConfigError: the run is not finished, or the text is missing.
+        ConfigError: the run is not finished, the text is missing, or the weights that it went on from were replaced.
     """
     missing = [name for name in (WEIGHTS, CONFIG, WORDS, LOG, RECORD) if not (run / name).is_file()]
     if missing:
@@ -52,13 +54,20 @@ def export(run: Path, card: ModelCard, data: Path) -> dict[str, Any]:
         save_weights(safetensors.torch.load_file(run / WEIGHTS), folder / WEIGHTS)
         write_json(folder / CONFIG, record["config"]["model"])
         shutil.copyfile(run / WORDS, folder / WORDS)
-        write_curve(run / LOG, None, folder / CURVE)
+        before = earlier_runs(card, identity(card, record["initial"]))
+        write_curve(run / LOG, card.folder / CURVE if before else None, folder / CURVE)
         found = rounding(config, (run / WEIGHTS, folder / WEIGHTS), text, length)
-        write_json(folder / TRAINING, training_record(config, run, record) | {"rounding": found})
+        made = training_record(config, run, record) | {"rounding": found}
+        write_json(folder / TRAINING, made | ({"before": before} if before else {}))
         card.folder.mkdir(parents=True, exist_ok=True)
         for file in folder.iterdir():
             shutil.copyfile(file, card.folder / file.name)
     return {"sha256": {name: sha256_of(card.folder / name) for name in (WEIGHTS, WORDS, CONFIG)}, "rounding": found}
+
+
+def identity(card: ModelCard, initial: str | None) -> str | None:
+    """`card.identity` if a run went on from the weights with that checksum, which are the model's."""
+    return card.identity if initial is not None and initial == card.sha256.get(WEIGHTS) else None
 
 
 def training_record(config: AutocompleteConfig, run: Path, record: dict[str, Any]) -> dict[str, Any]:

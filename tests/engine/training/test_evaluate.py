@@ -23,6 +23,7 @@ from engine.evidence import best_resolvers, first_pronoun, rate, read_heads
 from engine.interventions import Head
 from engine.runner import Runner
 from engine.training import evaluate as measures
+from engine.training.autocomplete.scores import held_out_scores
 from engine.training.evaluate import (
     HALF,
     SETS,
@@ -128,10 +129,14 @@ def test_without_sacrebleu_the_message_says_how_to_get_it(tiny_runner, tmp_path,
 
 
 def test_the_sets_are_those_that_the_card_promises():
-    assert list(SETS) == [
+    translation, completion = find_sets(None, "transformer"), find_sets(None, "autocomplete")
+    assert list(translation) == [
         "tatoeba", "europarl", "beam", "pronouns-a", "pronouns-b", "coreference", "lecture", "heads",
     ]  # fmt: skip
-    assert required_data(SETS) == ["tatoeba", "europarl", "heads"]
+    assert list(completion) == ["completion", "memorization"]
+    assert translation | completion == SETS
+    assert required_data(translation) == ["tatoeba", "europarl", "heads"]
+    assert required_data(completion) == ["completion", "memorization"]
     assert all(item.description for item in SETS.values())
 
 
@@ -146,7 +151,29 @@ def test_an_unknown_set_is_answered_with_those_there_are(tiny_runner):
 
 def test_sets_are_found_by_name_in_the_order_asked_for():
     assert list(find_sets(["lecture", "tatoeba"])) == ["lecture", "tatoeba"]
-    assert find_sets(None) == SETS
+    assert list(find_sets(["memorization"], "autocomplete")) == ["memorization"]
+
+
+def test_a_set_for_another_kind_of_model_is_refused(tiny_runner, toy_card):
+    with pytest.raises(
+        InputError, match=r"'completion' is for another kind of model\. Choose one of: tatoeba, .*heads\."
+    ):
+        evaluate(tiny_runner, "completion", None)
+    with pytest.raises(InputError, match=r"'lecture' is for another kind .*: completion, memorization\."):
+        evaluate(engine.load_completer("toy", "cpu"), "lecture", None)
+
+
+def test_the_completion_sets_are_measured_on_the_held_out_books(toy_card, books):
+    toy, reported = engine.load_completer("toy", "cpu"), []
+    found = evaluate(toy, "completion", books, reported.append)
+    assert found == held_out_scores(toy.model, toy.words, books) and sum(reported) > 0
+    assert found["file_sha256"] == sha256_of(books / "english" / "gutenberg.valid.txt")
+    assert found["accuracy"]["overall"][0] >= found["table"]["overall"][0] > 0.3, "it learnt these words by heart"
+    memory = evaluate(toy, "memorization", books)
+    assert memory["passages"] > 0 and memory["one-hot"]["mean_lag"] > memory["squared"]["mean_lag"] > 0
+    for name in ("completion", "memorization"):
+        with pytest.raises(InputError, match="--data DIR"):
+            evaluate(toy, name, None)
 
 
 def test_a_set_that_reads_texts_asks_for_their_folder(tiny_runner, tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.cards import ROLE_WORDS
+from engine.card_translation import ROLE_WORDS
 from engine.errors import InputError
 from engine.heads import PATTERNS, head_scores
 from engine.training.folds import LECTURE_ITS
