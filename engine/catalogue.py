@@ -174,7 +174,7 @@ MODELS: dict[str, ModelCard] = {
         "tanh RNN",
         "The plain recurrent network: two layers of 512 units without gates.",
         (
-            "87fca325cd722ca1aa08e78562d2695894fcb8d4187dc31b6bacddfb5fa1f660",
+            "5417893e1a942796db3148e6011244153bc115af814d29dce3da785c5b946d54",
             "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
             "dbe43e52f18e0be4382d60f5953681a2f36f1f2b12cdfb6ab0fd97f0bf1f79df",
         ),
@@ -189,7 +189,7 @@ MODELS: dict[str, ModelCard] = {
         "GRU",
         "A gated recurrent network: two layers of 384 GRU units read characters and suggest whole words.",
         (
-            "4c3129f7bc1ce31c8a2fe08701dd96b1d82cc0c61e1db2b16124ceb08d52d95f",
+            "c70cc2fbe21e9f4dde401271f1963a914b38b51ab50bb33d928feb24147f22d4",
             "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
             "7b6d315fb083631feec7b1b7e1fa672dfa8dad610ba53f22341516d141829c42",
         ),
@@ -199,7 +199,7 @@ MODELS: dict[str, ModelCard] = {
         "LSTM",
         "Two layers of 344 LSTM units, each with a cell that gates write, keep and read.",
         (
-            "fd5e226a411df5943d9eab54f94e2a9e6c0abeb71c6b3761235bf93554a61464",
+            "0438eb7003b76be4984f1de9e4b2a31c759d51a3113809ba535ebd405b360169",
             "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
             "73582448d232f877e37300d9f020d928de85c77eb66d828691812c5ef3f59e36",
         ),
@@ -209,7 +209,7 @@ MODELS: dict[str, ModelCard] = {
         "nested LSTM",
         "One layer of 344 LSTM units whose cell is an LSTM of its own: memory inside memory.",
         (
-            "94b47b4d1943d2f11afa308660ac81ffc4cdd8bec43f9009d28d1d0454c3a0b7",
+            "c834bf7feeacc9e2cbb29e25277272c5d24ed5b2299b35c37e68c37163cb58a5",
             "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
             "e3a396a7544edb26900ee3c2bab83348f72126d7345c8bb7d9d14cc6158a81e2",
         ),
@@ -220,7 +220,7 @@ MODELS: dict[str, ModelCard] = {
         "Transformer",
         "A decoder-only Transformer of four layers and eight heads, which sees all characters of its window at once.",
         (
-            "2242af8478d88125599b5106b65bdca19c04265f77cd151116104963b6923d88",
+            "c4b1b2d553fe714fb5fbd1e7725805dd16d285bfc566e34900407ca9988c40c9",
             "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
             "82d51ddb70d852b630b160e5cb0b21f03f870d86303c9811903c21fede1ec6cc",
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.connectivity_blocks import Mode
 from engine.types import Kind
 from pages._address import HEAD, NUMBER, NUMBERS, SHARE, SWITCH, TEXT, Codec, choice
 
@@ -12,6 +13,7 @@ Figure = Literal["lines", "playback", "grid", "heatmap"]
 Unit = Literal["words", "pieces"]
 Special = Literal["shown", "hidden", "renormalised"]
 Over = Literal["each", "mean", "max"]
+Measure = Literal["attention", "gradient"]
 Compare = Literal["one", "pair", "difference"]
 Place = tuple[int, int]
 
@@ -24,7 +26,9 @@ class View:
         model: `name@sha256[:8]` of the weights the view was made with.
         text: the source.
         target: an output that is forced; None for the model's own.
-        map: which attention.
+        measure: attention, or gradients of what was said.
+        norm: of gradients: which one.
+        map: which attention; gradients have no encoder map.
         view: which figure.
         tokens: whole words or the model's pieces.
         special: whether special tokens are shown, hidden, or hidden with the rest renormalised.
@@ -45,6 +49,8 @@ class View:
     model: str = ""
     text: str = ""
     target: str | None = None
+    measure: Measure = "attention"
+    norm: Mode = "one-hot"
     map: Kind = "encoder"
     view: Figure = "lines"
     tokens: Unit = "words"
@@ -70,6 +76,8 @@ CODEC = Codec(
         "model": TEXT,
         "text": TEXT,
         "target": TEXT,
+        "measure": choice(Measure),
+        "norm": choice(Mode),
         "map": choice(Kind),
         "view": choice(Figure),
         "tokens": choice(Unit),

@@ -74,6 +74,7 @@ _ANIMAL = "The animal didn't cross the street because it was too "
 _LAW = "The Law will never be perfect, but its application should be just."
 _DOOR = "She opened the old door and looked at the garden."
 IT, ITS = 7, 8  # which word the pronoun is, from 0; a comma is a word
+IL = 10  # the same in the model's French; "L'" and "qu'" are words
 
 PRESETS: dict[str, Preset] = {
     "tired": Preset(
@@ -89,6 +90,13 @@ PRESETS: dict[str, Preset] = {
         f"{_ANIMAL}wide.",
         View(map="encoder", pins=(IT,)),
         _pronoun,
+    ),
+    "gradient": Preset(
+        "What makes it “il”",
+        "Gradients of the whole model instead of one head's attention: of all English words it is “animal” that moves "
+        "the logit of **il** most.",
+        f"{_ANIMAL}tired.",
+        View(measure="gradient", map="cross", pins=(IL,)),
     ),
     "playback": Preset(
         "Watch it being made",

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 import viz
+from engine.saliency import GradientMap, Saliency, gradient_csv, saliency_json
 from engine.tables import map_csv, trace_bytes
 from engine.types import Trace
 from pages._address import Codec, fits
@@ -20,16 +21,21 @@ from viz.components.standalone import standalone_html
 V = TypeVar("V")
 
 
-def menu(trace: Trace, shown: Shown, view: View, figure: Figure, theme: viz.Theme) -> None:
-    """The menu "Save & share" under a figure."""
+def menu(
+    trace: Trace, shown: Shown, view: View, figure: Figure, theme: viz.Theme, saliency: Saliency | None = None
+) -> None:
+    """The menu "Save & share" under a figure; `saliency` is what a figure of gradients was made from."""
     with st.popover("Save & share", icon=":material/share:"):
         link(CODEC, view, "saccade-view.json", "request file", _open_file)
         if problem := st.session_state.pop("request problem", None):
             st.error(problem)
         st.markdown("**Save**")
-        name = f"{view.model.split('@')[0]}-{view.map}"
+        model = view.model.split("@")[0]
+        name = f"{model}-{view.map}" if saliency is None else f"{model}-{view.map}-gradient-{view.norm}"
         with st.container(horizontal=True):
-            if figure.heads:
+            if shown.gradient is not None and saliency is not None:
+                _gradients(shown.gradient, saliency, model, name)
+            elif figure.heads:
                 st.download_button(
                     "Shown map, CSV",
                     lambda: map_csv(shown.attention, figure.layer, figure.heads),
@@ -38,14 +44,15 @@ def menu(trace: Trace, shown: Shown, view: View, figure: Figure, theme: viz.Them
                     help="One line for each pair of positions of each head on screen.",
                     on_click="ignore",
                 )
-            st.download_button(
-                "All maps, NPZ",
-                lambda: trace_bytes(trace),
-                f"{view.model.split('@')[0]}-maps.npz",
-                "application/octet-stream",
-                help="Every map of the trace as the model computed it, with tokens and request; numpy reads it.",
-                on_click="ignore",
-            )
+            if saliency is None:
+                st.download_button(
+                    "All maps, NPZ",
+                    lambda: trace_bytes(trace),
+                    f"{model}-maps.npz",
+                    "application/octet-stream",
+                    help="Every map of the trace as the model computed it, with tokens and request; numpy reads it.",
+                    on_click="ignore",
+                )
             if figure.component:
                 st.download_button(
                     "Figure, HTML",
@@ -56,6 +63,26 @@ def menu(trace: Trace, shown: Shown, view: View, figure: Figure, theme: viz.Them
                     on_click="ignore",
                 )
         st.caption("Pictures: the buttons SVG and PNG beside the figure save what is on the screen.")
+
+
+def _gradients(gradient: GradientMap, saliency: Saliency, model: str, name: str) -> None:
+    st.download_button(
+        "Shown gradients, CSV",
+        lambda: gradient_csv(gradient),
+        f"{name}.csv",
+        "text/csv",
+        help="One line for each pair of positions: the gradient's norm, and its share of the row's largest.",
+        on_click="ignore",
+    )
+    st.download_button(
+        "All gradients, JSON",
+        lambda: saliency_json(saliency),
+        f"{model}-gradient-{saliency.mode}.json",
+        "application/json",
+        help="Output → output and output → source between the model's pieces: the norms themselves, with tokens and "
+        "request.",
+        on_click="ignore",
+    )
 
 
 def link(codec: Codec[V], view: V, file_name: str, key: str, opened: Callable[[], None]) -> None:
@@ -95,7 +122,8 @@ def _open_file() -> None:
 
 def _standalone(trace: Trace, view: View, figure: Figure, theme: viz.Theme) -> str:
     assert figure.component is not None and figure.pack is not None
-    made_by = f"{NAMES['map'][view.map]} attention of {trace.request.model}; output: {trace.translation}"
+    noun = "attention" if view.measure == "attention" else f"gradient ({NAMES['norm'][view.norm].lower()})"
+    made_by = f"{NAMES['map'][view.map]} {noun} of {trace.request.model}; output: {trace.translation}"
     return standalone_html(
         figure.component, figure.pack(), title=trace.request.text, note=f"{made_by} · made with Saccade", theme=theme
     )

@@ -9,10 +9,13 @@ import numpy as np
 
 from engine.analysis import merge_words
 from engine.reduce import hide_special, reduce_heads, reduce_layers
+from engine.saliency import GradientMap
 from engine.types import AttentionMap
 from pages._permalink import View
 
 NAMES: dict[str, dict[str, str]] = {
+    "measure": {"attention": "Attention", "gradient": "Gradient"},
+    "norm": {"one-hot": "One-hot", "embedding": "Embedding", "squared": "Squared"},
     "map": {"encoder": "Source → source", "decoder": "Output → output", "cross": "Output → source"},
     "view": {"lines": "Lines", "playback": "Playback", "grid": "All heads", "heatmap": "Heatmap"},
     "tokens": {"words": "Words", "pieces": "Pieces"},
@@ -31,10 +34,12 @@ class Shown:
     Attributes:
         attention: after merging, hiding and reducing.
         removed: (layer, head, query): what hidden special tokens took of each row; None where none are hidden.
+        gradient: what `attention` was drawn from, where it holds no attention; it was merged and hidden likewise.
     """
 
     attention: AttentionMap
     removed: np.ndarray | None
+    gradient: GradientMap | None = None
 
     @classmethod
     def of(cls, attention: AttentionMap, view: View) -> Shown:

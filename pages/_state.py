@@ -16,8 +16,11 @@ from pages._permalink import Over, View
 from viz.components.lines import LinesView
 from viz.components.playback import PlaybackView
 
-CHOICES = ("map", "view", "tokens", "special", "over_heads", "over_layers", "compare", "presenter")
+CHOICES = ("measure", "norm", "map", "view", "tokens", "special", "over_heads", "over_layers", "compare", "presenter")
 """The fields of a view that a widget of that name holds."""
+
+LEAST_GRADIENT = 0.3
+"""The least gradient of a line, as a share of its row's largest: below it nearly every pair has one."""
 
 
 def open_view(view: View) -> None:
@@ -90,11 +93,12 @@ def current_view(trace: Trace) -> View:
     if look is None:
         return whole
     by_mass = look.by == "mass"
+    one = view.measure == "gradient"  # which has neither layers nor heads to choose from
     other = st.session_state["other"].get(look_key(view)) if view.compare != "one" else None
     return replace(
         whole,
-        layer=look.layer,
-        heads=look.heads,
+        layer=None if one else look.layer,
+        heads=None if one else look.heads,
         pins=look.query,
         at=look.key,
         least=None if by_mass else look.least,
@@ -105,6 +109,8 @@ def current_view(trace: Trace) -> View:
 
 def look_key(view: View) -> str:
     """Under which name layer, heads and pins are kept: a mean of heads has others than the heads themselves."""
+    if view.measure == "gradient":
+        return f"{view.map} gradient"
     return f"{view.map} {view.over_heads} {view.over_layers}"
 
 
@@ -121,6 +127,8 @@ def look_of(view: View, attention: AttentionMap) -> LinesView:
             looks[key] = replace(looks[key], query=looks[known].query, key=looks[known].key)
             axes[key] = axes[known]
     look = _carried(key, attention, looks[key])
+    if view.measure == "gradient":
+        look = replace(look, layer=0, heads=(0,))
     looks[key] = replace(
         look,
         layer=min(look.layer, attention.layers - 1),
@@ -141,7 +149,7 @@ def _opened_look(opened: View, attention: AttentionMap) -> LinesView:
     }
     for name, (numbers, count) in limits.items():
         warn_beyond(name, numbers, count)
-    fresh = LinesView()
+    fresh = LinesView() if attention.measure == "attention" else LinesView(least=LEAST_GRADIENT)
     return LinesView(
         layer=attention.layers - 1 if opened.layer is None else opened.layer,
         heads=tuple(range(attention.heads)) if opened.heads is None else opened.heads,

@@ -10,9 +10,10 @@ from typing import Any
 import streamlit as st
 
 import viz
+from engine.catalogue import ModelCard
 from engine.heads import Pattern, head_patterns
-from engine.types import KINDS, AttentionMap, Trace
-from pages import _save, _shared
+from engine.types import KINDS, AttentionMap, Kind, Trace
+from pages import _gradient, _save, _shared
 from pages._address import fits
 from pages._lab import PRESENTER
 from pages._permalink import CODEC, View
@@ -28,6 +29,8 @@ MAP_HELP = (
     "only itself and those before it. **Output → source**: cross-attention, a row is the step that predicts its token."
 )
 
+
+SPECIAL = r"Special tokens (\<s>, \</s>)"
 
 # ---- the controls ----
 
@@ -47,17 +50,28 @@ def choose(label: str, name: str, *, options: Sequence[str] | None = None, **of_
 
 
 def _controls(trace: Trace, presenter: bool) -> None:
-    kinds = [kind for kind in KINDS if kind in trace.maps]
-    if st.session_state.get("map") not in kinds:
+    gradient = st.session_state.get("measure") == "gradient"
+    kinds: Sequence[Kind] = [kind for kind in KINDS if kind in trace.maps]
+    if gradient:
+        kinds = _gradient.fall_back()
+    elif st.session_state.get("map") not in kinds:
         st.session_state["map"] = kinds[0]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        choose("Show", "measure", help=None if presenter else _gradient.HELP)
         playing = st.session_state.get("view") == "playback"  # which shows all the maps
-        choose("Who looks at whom", "map", options=kinds, help=None if presenter else MAP_HELP, disabled=playing)
-        choose("View", "view")
-        if not presenter and not playing:
+        about, told = ("What moves what", _gradient.MAP_HELP) if gradient else ("Who looks at whom", MAP_HELP)
+        choose(about, "map", options=kinds, help=None if presenter else told, disabled=playing)
+        choose("View", "view", options=_gradient.FIGURES if gradient else None)
+        if gradient and not presenter:
+            with st.popover("Tokens & norm", icon=":material/tune:"):
+                choose("Tokens", "tokens")
+                choose(SPECIAL, "special")
+                choose("Norm", "norm", help=_gradient.NORM_HELP)
+                st.caption(_gradient.NO_HEADS)
+        elif not presenter and not playing:
             with st.popover("Tokens & heads", icon=":material/tune:"):
                 choose("Tokens", "tokens")
-                choose("Special tokens (<s>, </s>)".replace("<", r"\<"), "special")
+                choose(SPECIAL, "special")
                 choose("Heads", "over_heads")
                 choose("Layers", "over_layers")
 
@@ -65,34 +79,36 @@ def _controls(trace: Trace, presenter: bool) -> None:
 # ---- the figures ----
 
 
-def explore(trace: Trace, theme: viz.Theme, below: Callable[[View], None]) -> None:
+def explore(card: ModelCard, trace: Trace, theme: viz.Theme, below: Callable[[View], None]) -> None:
     """Draw controls, figure and what can be saved; only this part runs again while a reader explores.
 
     Args:
+        card: of the model that made the trace.
         trace: whose maps.
         theme: of the page.
         below: draws what comes under the figure, for the view that is shown; above it would move the figure.
     """
     ready()
-    _fragment(trace, theme, below)
+    _fragment(card, trace, theme, below)
 
 
 @st.fragment
-def _fragment(trace: Trace, theme: viz.Theme, below: Callable[[View], None]) -> None:
+def _fragment(card: ModelCard, trace: Trace, theme: viz.Theme, below: Callable[[View], None]) -> None:
     if st.session_state.get("arrived"):  # a request file was opened: the whole page has to change
         st.rerun()
     with _shared.errors_as_sentences():
         _controls(trace, st.session_state.get("presenter", False))
         view = chosen()
-        shown = Shown.of(trace.maps[view.map], view)
+        made = _gradient.made(card, trace, view.norm) if view.measure == "gradient" else None
+        shown = Shown.of(trace.maps[view.map], view) if made is None else _gradient.shown(made, view)
         figure = _FIGURES[view.view](trace, shown, view, theme, PRESENTER if view.presenter else 1.0)
         if not view.presenter:
-            st.caption(_statement(shown, view, trace))
+            st.caption(_statement(shown, view, trace) if made is None else _gradient.statement(made, view))
         whole = current_view(trace)
         below(whole)
         remember(whole)
         if not view.presenter:
-            _save.menu(trace, shown, whole, figure, theme)
+            _save.menu(trace, shown, whole, figure, theme, made)
 
 
 def remember(view: View) -> None:
@@ -119,7 +135,7 @@ def _lines(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: floa
         scale=scale,
         controls=controls,
         start_id=name,
-        file_name=f"{view.map}-attention",
+        file_name=f"{view.map}-{_name(view)}",
     )
     key = look_key(view)
 
@@ -131,6 +147,11 @@ def _lines(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: floa
     with st.container(key="lines"):  # a place that style sheets and tests can name
         lines(pack(start), key="diagram", on_change=changed)
     return Figure("lines", partial(pack, look), look.layer, look.heads)
+
+
+def _name(view: View) -> str:
+    """What a file of the figure holds."""
+    return "attention" if view.measure == "attention" else f"gradient-{view.norm}"
 
 
 def _grid(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: float) -> Figure:
@@ -181,6 +202,8 @@ def _playback(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: f
 def _heatmap(trace: Trace, shown: Shown, view: View, theme: viz.Theme, scale: float) -> Figure:
     attention, key = shown.attention, look_key(view)
     look = look_of(view, attention)
+    if view.measure == "gradient":
+        return _gradient.heatmap(shown, f"{view.map}-{_name(view)}", theme, scale)
     first = (look.layer, look.heads[0] if look.heads else 0)
     others = st.session_state["other"]
     opened = st.session_state["opened"]

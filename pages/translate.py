@@ -178,10 +178,10 @@ def show_hint(card: ModelCard, view: View) -> None:
     """What to see, as long as a preset's own map, figure and heads are shown."""
     for preset in PRESETS.values():
         meant = preset.view(card)
-        wanted: list[object] = [meant.text, meant.target, meant.map, meant.view]
+        wanted: list[object] = [meant.text, meant.target, meant.measure, meant.map, meant.view]
         if preset.find:
             wanted += [meant.layer, meant.heads]
-        shown = [view.text, view.target, view.map, view.view, view.layer, view.heads]
+        shown = [view.text, view.target, view.measure, view.map, view.view, view.layer, view.heads]
         if wanted == shown[: len(wanted)]:
             st.markdown(preset.explanation(card))
             return
@@ -253,7 +253,7 @@ def page() -> None:
             if not view.presenter:
                 show_strips(trace, own, view, theme)
 
-        _views.explore(trace, theme, below)
+        _views.explore(card, trace, theme, below)
 
 
 page()

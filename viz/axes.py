@@ -9,6 +9,7 @@ from operator import index
 import numpy as np
 
 from engine.types import AttentionMap
+from viz.wording import wording
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,10 @@ def check_same_axes(first: AttentionMap, second: AttentionMap) -> None:
     """Check that two maps can be compared cell by cell.
 
     Raises:
-        ValueError: when they are of different kinds, or rows or columns name different tokens.
+        ValueError: when they are of different kinds or measures, or rows or columns name different tokens.
     """
+    if first.measure != second.measure:
+        raise ValueError(f"Maps of {first.measure} and {second.measure} are no like numbers: choose one for both")
     if first.kind != second.kind:
         raise ValueError(f"Maps of {first.kind} and {second.kind} attention have other axes: choose one kind for both")
     for noun, ours, theirs in (
@@ -101,11 +104,13 @@ def map_title(attention: AttentionMap, layer: int) -> str:
 
 def kind_title(attention: AttentionMap) -> str:
     """E.g. "Encoder attention"."""
-    return f"{attention.kind.capitalize()} attention"
+    return f"{attention.kind.capitalize()} {wording(attention).noun}"
 
 
 def headings(attention: AttentionMap) -> tuple[str, str]:
     """What the rows (who looks) and the columns (where) are called: one name each."""
+    if attention.measure != "attention":
+        return "token predicted", f"moved by {'source' if attention.kind == 'cross' else 'output so far'}"
     if attention.kind == "encoder":
         return "source token", "looks at source"
     if attention.kind == "decoder":

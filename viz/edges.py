@@ -47,7 +47,7 @@ def strongest_edges(
         ValueError: when the threshold is outside [0, 1] or `max_lines` is negative.
     """
     if not 0 <= threshold <= 1:
-        raise ValueError(f"threshold {threshold}: attention weights lie between 0 and 1, give a threshold there")
+        raise ValueError(f"threshold {threshold}: weights lie between 0 and 1, give a threshold there")
     if max_lines < 0:
         raise ValueError(f"max_lines {max_lines}: give 0 or more")
     weights = np.where(attention.masked(), 0, attention.weights[layer, list(heads)])  # (H, Q, K)

@@ -13,6 +13,7 @@ from engine.types import AttentionMap
 from viz.axes import HeadOf
 from viz.labels import isolate, markup
 from viz.theme import Theme, colour_scale
+from viz.wording import wording
 
 _CELL = (6, 44)  # least and most pixels of a cell's side
 _NUMBERS_FROM = 40  # pixels of a cell's side: smaller ones have no room for a number
@@ -58,19 +59,20 @@ class Look:
 def weights_trace(head: HeadOf, look: Look, name: str = "weights", *, bar: bool = True) -> go.Heatmap:
     """One head's weights, 0 to 1, empty where a mask forbids looking."""
     queries, keys = _titles(head.attention)
+    words = wording(head.attention)
     return go.Heatmap(
         z=_without(head.weights, head.attention.masked()),
         zmin=0,
         zmax=1,
         colorscale=colour_scale(look.theme.sequential),
         hovertext=[
-            [f"{query} looks at {key}: {weight:.3f}" for key, weight in zip(keys, row, strict=True)]
+            [f"{query} {words.looks} {key}: {weight:.3f}" for key, weight in zip(keys, row, strict=True)]
             for query, row in zip(queries, head.weights.tolist(), strict=True)
         ],
         texttemplate="%{z:.2f}" if look.numbers else None,
         textfont={"size": min(look.theme.small_size, look.cell / 2.7)},
         showscale=bar,
-        colorbar=_colour_bar("attention weight", [0, 0.25, 0.5, 0.75, 1], look) if bar else None,
+        colorbar=_colour_bar(words.scale, [0, 0.25, 0.5, 0.75, 1], look) if bar else None,
         **_every_cell(name, look),
     )
 
@@ -81,7 +83,8 @@ def difference_trace(first: HeadOf, second: HeadOf, masked: np.ndarray, look: Lo
     queries, keys = _titles(first.attention)
     limit = max(float(np.abs(difference).max(initial=0)), _LEAST_RANGE)
     ticks = [-limit, -limit / 2, 0, limit / 2, limit]
-    bar = _colour_bar("difference in weight", ticks, look)
+    words = wording(first.attention)
+    bar = _colour_bar(f"difference in {words.unit}", ticks, look)
     return go.Heatmap(
         z=_without(difference, masked),
         zmin=-limit,
@@ -89,7 +92,7 @@ def difference_trace(first: HeadOf, second: HeadOf, masked: np.ndarray, look: Lo
         colorscale=colour_scale(look.theme.diverging),
         hovertext=[
             [
-                f"{query} looks at {key}: {a:.3f} − {b:.3f} = {signed(a - b, '.3f')}"
+                f"{query} {words.looks} {key}: {a:.3f} − {b:.3f} = {signed(a - b, '.3f')}"
                 for key, a, b in zip(keys, ours, theirs, strict=True)
             ]
             for query, ours, theirs in zip(queries, first.weights.tolist(), second.weights.tolist(), strict=True)
@@ -105,13 +108,14 @@ def difference_trace(first: HeadOf, second: HeadOf, masked: np.ndarray, look: Lo
 def mask_trace(attention: AttentionMap, masked: np.ndarray, look: Look, name: str = "masked") -> go.Heatmap:
     """The masked cells, grey and hatched."""
     queries, keys = _titles(attention)
+    may_not = wording(attention).may_not
     return go.Heatmap(
         z=_without(np.ones(masked.shape, dtype=np.float32), ~masked),
         zmin=0,
         zmax=1,
         colorscale=[[0, look.theme.mask], [1, look.theme.mask]],
         showscale=False,
-        hovertext=[[f"{query} may not look at {key}: masked" for key in keys] for query in queries],
+        hovertext=[[f"{query} {may_not} {key}: masked" for key in keys] for query in queries],
         text=[["╱" if cell_is_masked else "" for cell_is_masked in row] for row in masked.tolist()],
         texttemplate="%{text}" if max(masked.shape) <= _HATCH_UP_TO else None,
         textfont={"color": look.theme.hatch, "size": look.cell / 2},

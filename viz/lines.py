@@ -16,6 +16,7 @@ from viz.axes import check_heads, check_layer, headings, map_title
 from viz.edges import MAX_LINES, Edges, strongest_edges
 from viz.labels import isolate, label_width, shorten
 from viz.theme import HEAD_COLOURS, LIGHT, Theme, chart_config, head_colour, head_dash
+from viz.wording import Wording, wording
 
 CANVAS_FROM = 1_500  # from this many lines a canvas paints faster than SVG elements do
 _MIDDLE = 300  # pixels between the two columns, unless a width is given
@@ -74,7 +75,7 @@ def lines(
     edges = strongest_edges(attention, layer, shown, threshold=threshold, max_lines=max_lines)
     rows = max(len(attention.query_tokens), len(attention.key_tokens), 1)
     columns = _Columns.around(attention, theme)
-    subtitle = [_count(edges, threshold), *(_HINT if hint else ())]
+    subtitle = [_count(edges, threshold, wording(attention)), *(_HINT if hint else ())]
     chart = (
         alt.layer(
             _line_layer(attention, shown, columns, rows),
@@ -194,7 +195,7 @@ def _line_rows(attention: AttentionMap, edges: Edges) -> list[_Row]:
 
 
 def _tooltips(attention: AttentionMap) -> list[alt.Tooltip]:
-    line = alt.Tooltip("line:N", title="looks")
+    line = alt.Tooltip("line:N", title=wording(attention).short)
     return [line] if attention.predicted_tokens is None else [line, alt.Tooltip("row:N", title="step")]
 
 
@@ -275,8 +276,10 @@ def _row_axis(field: str, rows: int) -> alt.Y:
     return alt.Y(f"{field}:Q", scale=scale, axis=None)
 
 
-def _count(edges: Edges, threshold: float) -> str:
-    drawn, share = len(edges.weight), f"{edges.mass:.0%} of the attention"
+def _count(edges: Edges, threshold: float, words: Wording) -> str:
+    drawn = len(edges.weight)
+    lines = f"lines with {words.unit} ≥ {threshold:g}"
+    share = f": {edges.mass:.0%} {words.share}" if words.share else ""
     if drawn < edges.candidates:
-        return f"The {drawn:,} strongest of {edges.candidates:,} lines with weight ≥ {threshold:g}: {share}"
-    return f"{drawn:,} of {edges.candidates:,} lines with weight ≥ {threshold:g}: {share}"
+        return f"The {drawn:,} strongest of {edges.candidates:,} {lines}{share}"
+    return f"{drawn:,} of {edges.candidates:,} {lines}{share}"

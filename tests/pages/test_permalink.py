@@ -22,6 +22,8 @@ views = st.builds(
     model=texts,
     text=texts,
     target=st.none() | texts,
+    measure=st.sampled_from(["attention", "gradient"]),
+    norm=st.sampled_from(["one-hot", "embedding", "squared"]),
     map=st.sampled_from(["encoder", "decoder", "cross"]),
     view=st.sampled_from(["lines", "playback", "grid", "heatmap"]),
     tokens=st.sampled_from(["words", "pieces"]),
@@ -67,6 +69,8 @@ def test_no_head_is_something_else_than_the_page_s_own_choice():
     ("name", "text"),
     [
         ("map", "sideways"),
+        ("measure", "gradients"),
+        ("norm", "L1"),
         ("layer", "0"),
         ("layer", "-1"),
         ("layer", "two"),

@@ -12,10 +12,12 @@ from typing import Any, Literal
 import numpy as np
 
 from engine.types import AttentionMap
+from viz.axes import kind_title
 from viz.components.inline import register
 from viz.components.maps import MOST_WEIGHTS, axes_header, head_header, quantised, theme_header
 from viz.components.packing import pack
 from viz.theme import LIGHT, Theme
+from viz.wording import wording
 
 Controls = Literal["all", "heads", "none"]
 _mount = register("lines")
@@ -28,8 +30,8 @@ class LinesView:
     Attributes:
         layer: counted from 0.
         heads: counted from 0.
-        query: pinned positions that look; their rows are summed.
-        key: pinned positions looked at; their columns are summed.
+        query: pinned positions that look; their rows are put together, see `viz.wording.Wording`.
+        key: pinned positions looked at; their columns are put together.
         by: "weight": lines with at least `least`; "mass": of each row the fewest lines that carry `mass`.
         least: a weight in [0, 1].
         mass: a share in (0, 1].
@@ -92,7 +94,8 @@ def lines_data(
         **axes_header(attention),
         **head_header(attention, theme),
         "controls": controls,
-        "title": f"{attention.kind.capitalize()} attention",
+        "title": kind_title(attention),
+        "wording": asdict(wording(attention)),
         "file_name": file_name,
         "levels": levels,
         "digits": 3 if levels > 255 else 2,

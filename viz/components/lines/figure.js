@@ -1,6 +1,7 @@
 // Drawing the line diagram: on the screen, in words, and into files.
 
 const NEAR = 4; // pixels from a line at which the mouse points at it
+const POOLED = { sum: "sum of", max: "largest of", norm: "norm over" };
 
 class LineFigure extends LineWeights {
   /** After a change of layer, heads, threshold or pins. */
@@ -13,7 +14,7 @@ class LineFigure extends LineWeights {
     this.headButtons.forEach((button, head) => button.setAttribute("aria-pressed", state.heads.has(head)));
     const mass = state.by === "mass";
     this.by.value = state.by;
-    Object.assign(this.slider, mass ? { min: 1, max: 100, step: 1 } : { min: 0, max: 50, step: 1 });
+    Object.assign(this.slider, mass ? { min: 1, max: 100, step: 1 } : { min: 0, max: header.wording.share ? 50 : 100, step: 1 });
     this.slider.value = Math.round((mass ? state.mass : state.least) * 100);
     this.reading.textContent = mass ? `${this.slider.value} % of each row` : state.least.toFixed(2);
     this.unpin.hidden = !state.query.size && !state.key.size;
@@ -58,6 +59,7 @@ class LineFigure extends LineWeights {
 
   message(picked) {
     const { header, state, heads } = this;
+    const { wording } = header;
     if (!this.loaded) return `Fetching ${header.layers[state.layer]} …`;
     if (!heads.length) return "No head is shown: click a coloured patch.";
     const which = heads.length === 1 ? header.heads[heads[0]] : `mean of ${heads.length} heads`;
@@ -65,17 +67,17 @@ class LineFigure extends LineWeights {
     if (!picked.query && !picked.key) {
       const { level, candidates, mass, total } = this.all;
       const drawn = level.length < candidates ? `The ${level.length.toLocaleString("en")} strongest of ${candidates.toLocaleString("en")} lines` : count(candidates, "line");
-      const rule = state.by === "mass" ? `that carry ${percent(state.mass)} of each row` : `with weight ≥ ${state.least.toFixed(2)}`;
-      return `${drawn} ${rule}: ${percent(total ? mass / total : 0)} of the attention${hidden}`;
+      const rule = state.by === "mass" ? `that carry ${percent(state.mass)} of each row` : `with ${wording.unit} ≥ ${state.least.toFixed(2)}`;
+      return `${drawn} ${rule}${wording.share && `: ${percent(total ? mass / total : 0)} ${wording.share}`}${hidden}`;
     }
     const names = (side) => [...picked[side]].sort((a, b) => a - b).map((i) => isolated(header.tokens[side][i].title)).join(" + ");
     if (picked.query && picked.key) {
       const pair = heads.map((head) => {
-        let sum = 0;
-        for (const q of picked.query) for (const k of picked.key) sum += this.weight(head, q, k);
-        return `${header.heads[head]} ${number(sum, header.digits)}`;
+        const rows = [...picked.query].map((q) => this.pool("key", [...picked.key].map((k) => this.weight(head, q, k))));
+        return `${header.heads[head]} ${number(this.pool("query", rows), header.digits)}`;
       });
-      return `${names("query")} → ${names("key")}${picked.query.size + picked.key.size > 2 ? ", summed" : ""}: ${pair.join(" · ")}`;
+      const together = wording.rows === wording.columns ? ", summed" : ", put together";
+      return `${names("query")} → ${names("key")}${picked.query.size + picked.key.size > 2 ? together : ""}: ${pair.join(" · ")}`;
     }
     const side = picked.query ? "query" : "key";
     const other = picked.query ? "key" : "query";
@@ -85,8 +87,9 @@ class LineFigure extends LineWeights {
       .slice(0, 3)
       .filter(([sum]) => sum >= 0.005)
       .map(([sum, i]) => `${isolated(header.tokens[other][i].label)} ${number(sum, header.digits)}`);
-    const several = picked[side].size > 1 ? `sum of ${picked[side].size} tokens, ` : "";
-    const verb = side === "query" ? "looks at" : "is looked at by";
+    const how = POOLED[side === "query" ? wording.rows : wording.columns];
+    const several = picked[side].size > 1 ? `${how} ${picked[side].size} tokens, ` : "";
+    const verb = side === "query" ? wording.looks : wording.looked;
     return `${names(side)} ${verb} ${best.join(" · ") || "nothing much"} (${several}${which})${hidden}`;
   }
 

@@ -106,7 +106,7 @@ class Lines extends LineFigure {
   buildThreshold(hidden) {
     const { state } = this;
     this.by = make("select", { "aria-label": "Which lines are drawn", onchange: () => this.change({ by: this.by.value }) }, [
-      make("option", { value: "weight", text: "weight at least" }),
+      make("option", { value: "weight", text: `${this.header.wording.unit} at least` }),
       make("option", { value: "mass", text: "strongest that carry" }),
     ]);
     this.slider = make("input", {

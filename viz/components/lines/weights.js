@@ -109,7 +109,15 @@ class LineWeights {
     return picked;
   }
 
-  /** For each token of a side, for each shown head: its weight summed over what is picked on the other side. */
+  /** Several numbers of one row (side "key") or column (side "query") as one: attention adds up, gradients do not. */
+  pool(side, numbers) {
+    const how = side === "key" ? this.header.wording.columns : this.header.wording.rows;
+    if (how === "max") return Math.max(...numbers);
+    if (how === "norm") return Math.hypot(...numbers);
+    return numbers.reduce((sum, x) => sum + x, 0);
+  }
+
+  /** For each token of a side, for each shown head: its weights with what is picked on the other side, as one. */
   sums(side, picked) {
     const others = side === "key" ? picked.query : picked.key;
     const own = side === "key" ? picked.key : picked.query;
@@ -117,7 +125,7 @@ class LineWeights {
     return this.header.tokens[side].map((_, i) => {
       if (own && !own.has(i)) return null;
       return this.heads.map((head) =>
-        [...others].reduce((sum, j) => sum + (side === "key" ? this.weight(head, j, i) : this.weight(head, i, j)), 0),
+        this.pool(side === "key" ? "query" : "key", [...others].map((j) => (side === "key" ? this.weight(head, j, i) : this.weight(head, i, j)))),
       );
     });
   }
