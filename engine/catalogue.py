@@ -199,7 +199,7 @@ MODELS: dict[str, ModelCard] = {
         "LSTM",
         "Two layers of 344 LSTM units, each with a cell that gates write, keep and read.",
         (
-            "0438eb7003b76be4984f1de9e4b2a31c759d51a3113809ba535ebd405b360169",
+            "6a8de5892e3df33b8937dce412d7fd18f66aa4f8fc247548ec3354a593e25abc",
             "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
             "73582448d232f877e37300d9f020d928de85c77eb66d828691812c5ef3f59e36",
         ),

@@ -60,14 +60,7 @@ def made(card: ModelCard, trace: Trace, mode: Mode) -> Saliency:
     total = len(trace.predicted)
 
     def compute(runner: Runner, report: Callable[[int], None]) -> Saliency:
-        done = 0
-
-        def share(part: float) -> None:
-            nonlocal done
-            report(round(part * total) - done)
-            done = round(part * total)
-
-        return saliency_of(runner, trace, mode, share)
+        return saliency_of(runner, trace, mode, _shared.in_steps(report, total))
 
     title = "Gradients of each output token"
     return _shared.computed_slowly(card, title, total, compute, ("saliency", trace.request, mode))

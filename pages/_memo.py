@@ -23,7 +23,6 @@ Doing = Literal["read", "type"]
 Target = Literal["desired", "first", "second", "third", "word"]
 Section = Literal["matrix", "distance", "memory", "accuracy", "inside", "attention", "measures"]
 Scaling = Literal["row", "absolute"]
-REPORTS = 50  # of progress in one reading
 LONG = 400  # characters from which a reading can be stopped
 PRESENTER = 1.4  # of type and cells
 EXAMPLES = {
@@ -184,7 +183,7 @@ def read(card: ModelCard, view: MemoView) -> ConnectedText:
     text, target, mode = reading_key(view)
 
     def compute(completer: Completer, report: Callable[[int], None]) -> ConnectedText:
-        return completer.read(text, target, mode, in_steps(report, len(text)))
+        return completer.read(text, target, mode, _shared.in_steps(report, len(text)))
 
     megabytes = round(_shared.completer(card).memory(len(text)) / 1e6)
     return _shared.computed_slowly(
@@ -195,20 +194,6 @@ def read(card: ModelCard, view: MemoView) -> ConnectedText:
         key=(text, target, mode),
         stop=stop if len(text) > LONG else None,
     )
-
-
-def in_steps(report: Callable[[int], None], total: int) -> Callable[[float], None]:
-    """What takes shares that are done and reports whole numbers of `total`, about `REPORTS` times in all."""
-    done = 0
-
-    def tell(share: float) -> None:
-        nonlocal done
-        steps = int(share * total) - done
-        if steps > 0 and (steps >= total // REPORTS or share >= 1):
-            done += steps
-            report(steps)
-
-    return tell
 
 
 def reading_key(view: MemoView) -> tuple[str, str, Mode]:

@@ -18,7 +18,7 @@ from engine.memorization import agreement_by_position, rank_agreement
 from engine.types import ConnectedText
 from engine.verdict import signed
 from pages import _shared
-from pages._memo import VIEW, folded, in_steps, pick_network, short, target_of
+from pages._memo import VIEW, folded, pick_network, short, target_of
 
 BUSIEST = 40  # units in the heatmap
 FOLLOWED = 4  # units as lines
@@ -211,7 +211,7 @@ def _attributed(card: ModelCard, text: str, position: int, target: str, baseline
     """Computed once for each position."""
 
     def compute(completer: Completer, report: Callable[[int], None]) -> Attributions:
-        return attributions(completer, text, position, target, baseline, STEPS, in_steps(report, STEPS))
+        return attributions(completer, text, position, target, baseline, STEPS, _shared.in_steps(report, STEPS))
 
     return _shared.computed_slowly(
         card, "Measuring", STEPS, compute, key=("attributions", text, position, target, baseline)

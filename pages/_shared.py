@@ -37,6 +37,7 @@ from engine.weights import WEIGHTS
 SWITCH = 2e-4  # seconds
 SLOW_RESULTS = 32  # of long computations: a large tree has its cross maps, some megabytes
 RESULTS = 256  # of single computations kept in memory; most are a few kilobytes
+REPORTS = 50  # of progress in one computation that tells shares
 MOMENT = 0.4  # seconds without a progress bar
 TURN = 1e-3  # seconds in which a waiting session can begin
 Model = Runner | Completer
@@ -189,6 +190,20 @@ def computed_slowly(
         while len(known) > SLOW_RESULTS:
             known.popitem(last=False)
     return result
+
+
+def in_steps(report: Callable[[int], None], total: int) -> Callable[[float], None]:
+    """What takes shares that are done and reports whole numbers of `total`, about `REPORTS` times in all."""
+    done = 0
+
+    def tell(share: float) -> None:
+        nonlocal done
+        steps = int(share * total) - done
+        if steps > 0 and (steps >= total // REPORTS or share >= 1):
+            done += steps
+            report(steps)
+
+    return tell
 
 
 def is_kept(card: ModelCard, key: Hashable) -> bool:

@@ -163,8 +163,11 @@ def _note(text: ConnectedText) -> str:
     return f"reads {text.window} characters at once: what lies further back is out of its reach" if text.window else ""
 
 
+@st.fragment
 def panel(text: ConnectedText, view: MemoView, theme: viz.Theme, *, controls: bool, group: str, note: str) -> None:
-    """The connected text of one network."""
+    """The connected text of one network; a fragment, so that a pin waits for the networks that still read."""
+    if st.session_state.pop("memo pinned", False):
+        st.rerun()  # what is open below follows
     key = f"memo text {text.name}"
     start = TextView(view.position if view.position < len(text) else -1, 0 <= view.position < len(text))
 
@@ -173,6 +176,7 @@ def panel(text: ConnectedText, view: MemoView, theme: viz.Theme, *, controls: bo
         if sent and group == "text":
             made = TextView.of(sent)
             VIEW.change(position=made.position if made.pinned else -1)
+            st.session_state["memo pinned"] = True
 
     data = connectivity_data(
         text,
@@ -189,13 +193,17 @@ def panel(text: ConnectedText, view: MemoView, theme: viz.Theme, *, controls: bo
 
 
 @st.fragment
-def explore(cards: Sequence[ModelCard], view_asked: MemoView, theme: viz.Theme) -> None:
-    """The panels, and what is open below them; only this part runs again while a reader explores."""
+def explore(
+    cards: Sequence[ModelCard], texts: Mapping[str, ConnectedText], view_asked: MemoView, theme: viz.Theme
+) -> None:
+    """What is open below the panels; only this part runs again while a reader explores.
+
+    The panels are read outside: a button in a fragment, and one stops a reading, waits until a run has ended.
+    """
     with _shared.errors_as_sentences():
         view = VIEW.current()
         if VIEW.arriving() or _memo_files.differs(view, view_asked):
             st.rerun()
-        texts = panels(cards, view, theme)
         if texts:
             st.segmented_control(
                 "Below",
@@ -250,6 +258,7 @@ def page() -> None:
     with _shared.errors_as_sentences():
         problems = VIEW.arrive(complete)
         view = VIEW.current()
+        st.session_state.pop("memo pinned", None)  # this run shows it
         if view.presenter:
             st.html(f"<style>{LARGE}</style>")
         st.title("Memorization: how far back does it look?", anchor=False)
@@ -266,7 +275,7 @@ def page() -> None:
         if not view.presenter:
             options(view, cards)
         show_folding(folded(view))
-        explore(cards, view, theme)
+        explore(cards, panels(cards, view, theme), view, theme)
 
 
 page()

@@ -259,6 +259,22 @@ def test_a_batch_in_parts_is_the_whole_batch(monkeypatch):
         torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-7)  # float32 sums in another order
 
 
+def test_a_network_starts_by_expecting_words_at_their_frequency():
+    model = Autocomplete(settings().model)
+    loop.expect_frequencies(model, TRAIN)
+    asked = np.bincount(TRAIN.targets[TRAIN.targets >= 0], minlength=len(VOCABULARY)) + 1
+    found = model.output.bias.detach().exp().numpy()
+    np.testing.assert_allclose(found, asked / asked.sum(), rtol=1e-5)
+
+
+def test_bfloat16_is_near_float32():
+    torch.manual_seed(4)
+    model = Autocomplete(settings().model)
+    ids, targets = Feed(TRAIN, 6, 40, 1).batch(0)
+    exact, rounded = (float(loss_of(model, ids, targets, bfloat16=on)) for on in (False, True))
+    assert rounded == pytest.approx(exact, rel=5e-3) and rounded != exact  # eight bits of each factor
+
+
 def test_a_step_clips_its_gradient(tmp_path, monkeypatch):
     norms: list[float] = []
     clip: Callable[..., torch.Tensor] = torch.nn.utils.clip_grad_norm_

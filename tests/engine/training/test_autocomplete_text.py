@@ -215,6 +215,17 @@ def _rows(text: Text, length: int) -> list[tuple[list[int], list[int]]]:
     return [(i, t) for batch in batches for i, t in zip(batch.ids.tolist(), batch.targets.tolist(), strict=True)]
 
 
+def test_a_sample_of_the_targets_leaves_the_text_and_the_rest_as_they_are():
+    whole, half = Feed(LONG, 4, 24, 1), Feed(LONG, 4, 24, 1, sampled=0.5)
+    kept = asked = 0
+    for step in range(whole.steps):
+        (ids, targets), (same, some) = whole.batch(step), half.batch(step)
+        assert (ids == same).all() and ((some == targets) | (some == -1)).all()
+        assert (some == half.batch(step)[1]).all()
+        kept, asked = kept + int((some >= 0).sum()), asked + int((targets >= 0).sum())
+    assert 0.35 < kept / asked < 0.65  # some hundred draws
+
+
 def test_a_text_shorter_than_a_batch_is_refused():
     count = len(LONG.tile(24))
     assert Feed(LONG, count, 24, 1).steps == 1
