@@ -15,8 +15,8 @@ STYLE = """
 .stMainBlockContainer h1 { font-size: 1.9rem; padding: 0.4rem 0 0.5rem; }
 [data-testid="InputInstructions"] { display: none; }  /* it lies upon a long sentence; the placeholder says it */
 /* on a narrow screen charts scroll sideways: squeezed, their labels would lie upon each other */
-.st-key-heatmap { overflow-x: auto; }
-.st-key-heatmap > * { min-width: 34rem; }
+:is(.st-key-heatmap, .st-key-units, .st-key-rows, .st-key-measures, .st-key-agreement) { overflow-x: auto; }
+:is(.st-key-heatmap, .st-key-units, .st-key-rows, .st-key-measures, .st-key-agreement) > * { min-width: 34rem; }
 """
 st.html(f"<style>{STYLE}</style>")
 

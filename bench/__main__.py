@@ -121,6 +121,14 @@ def grid(as_data: JsonOption = False, rounds: RoundsOption = None) -> None:
 
 
 @app.command()
+def memorization(as_data: JsonOption = False) -> None:
+    """The Memorization page in a browser: panels painted, pointing, a letter typed."""
+    from bench.memorization import memorization
+
+    _show([memorization], as_data)
+
+
+@app.command()
 def load(
     as_data: JsonOption = False,
     clients: Annotated[int, typer.Option(help="Visitors at once.", min=1)] = 40,
@@ -144,9 +152,10 @@ def everything(as_data: JsonOption = False) -> None:
     from bench.knockout import knockout
     from bench.latency import latency
     from bench.load import load
+    from bench.memorization import memorization
     from bench.paint import paint
 
-    _show([imports, capture, knockout, beam, connectivity, latency, paint, lines, grid, load], as_data)
+    _show([imports, capture, knockout, beam, connectivity, latency, paint, lines, grid, memorization, load], as_data)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ SHOWN = (
     ("coreference-measures", 1280, "light"),
     ("coreference-matter", 1280, "light"),
     ("beam", 1280, "dark"),
+    ("memorization", 1280, "light"),
+    ("memorization", 1280, "dark"),
 )
 TIRED = "The animal didn't cross the street because it was too tired."
 WIDE = "The animal didn't cross the street because it was too wide."
@@ -35,6 +37,7 @@ LONG = (
     "When the old man opened the small wooden box that his sister had given him many years ago, he found a letter in "
     "it, and because it was in a language he had never learned, he asked the young woman next door to read it to him."
 )
+PREFIXES = "the old man looked at the sea and remembered the days of his youth"
 
 
 def translate(text: str = TIRED, **view: str) -> str:
@@ -50,6 +53,11 @@ def coreference(**view: str) -> str:
 def beam(text: str = PLANE, **view: str) -> str:
     """The address of a view of the Beam search page."""
     return f"/beam?{urlencode({'text': text, **view})}"
+
+
+def memorization(**view: str) -> str:
+    """The address of a view of the Memorization page; without a text it shows one of its examples with a pin."""
+    return f"/memorization?{urlencode(view)}" if view else "/memorization"
 
 
 VIEWS = {
@@ -81,6 +89,15 @@ VIEWS = {
     "beam-10": beam(beams="10"),
     "beam-samples": beam(method="samples", temperature="0.8"),
     "presenter-beam": beam(presenter="1"),
+    "memorization": memorization(),
+    "memorization-inside": memorization(text=PREFIXES, position="12", section="inside", network="autocomplete-gru"),
+    "memorization-attention": memorization(text=PREFIXES, position="12", section="attention"),
+    "memorization-measures": memorization(text=PREFIXES, position="12", section="measures"),
+    "memorization-distance": memorization(text=PREFIXES, position="12", section="distance"),
+    "memorization-memory": memorization(text=PREFIXES, position="12", section="memory"),
+    "memorization-accuracy": memorization(text=PREFIXES, position="12", section="accuracy"),
+    "memorization-typing": memorization(text="the old man looked at the s", doing="type"),
+    "presenter-memorization": memorization(text=PREFIXES, position="12", presenter="1"),
     "problem": translate("word " * 140, colour="red"),
     "models": "/models",
 }
@@ -92,6 +109,7 @@ PARTS = {
     "coreference-measures": ("[data-testid=stButtonGroup]", ".st-key-agreement-2"),
     "coreference-matter": ("[data-testid=stButtonGroup]", "text=The moved attention keeps its sum"),
     "beam": ("h1", ".st-key-tree"),
+    "memorization": ("h1", ".st-key-panel-autocomplete-transformer"),
 }
 MARGIN = 8
 

@@ -15,7 +15,7 @@ from engine.runner import guard_memory
 from engine.types import MASKED
 from engine.windows import windows
 
-STEPS = 32
+STEPS = 64
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,7 +169,7 @@ def computed_slowly(
         return kept
     model: Any = _model(card.identity, card.name, device())
     place, done, started = st.empty(), 0, time.monotonic()
-    progress = _Progress(place, stop)
+    progress = _Progress(place, stop, f"stop {card.name}")
 
     def report(steps: int) -> None:
         nonlocal done
@@ -214,8 +214,8 @@ def is_kept(card: ModelCard, key: Hashable) -> bool:
 class _Progress:
     """A bar, with a button to stop where one is wanted, that appears when it is first shown."""
 
-    def __init__(self, place: DeltaGenerator, stop: Callable[[], None] | None) -> None:
-        self._place, self._stop = place, stop
+    def __init__(self, place: DeltaGenerator, stop: Callable[[], None] | None, key: str) -> None:
+        self._place, self._stop, self._key = place, stop, key
         self._bar: DeltaGenerator | None = None
 
     def show(self, share: float, text: str) -> None:
@@ -223,7 +223,7 @@ class _Progress:
         if self._bar is None and self._stop is not None:
             with self._place.container(horizontal=True, vertical_alignment="center"):
                 self._bar = st.empty()
-                st.button("Stop", icon=":material/stop_circle:", key="stop computing", on_click=self._stop)
+                st.button("Stop", icon=":material/stop_circle:", key=self._key, on_click=self._stop)
         (self._bar or self._place).progress(share, text)
 
 

@@ -31,11 +31,11 @@ from viz.components.connectivity import TextView, connectivity_data, connectivit
 LARGE = "html { font-size: 125%; }"
 DOING = {"read": "Read a text", "type": "Type along"}
 TARGETS = {
-    "desired": "The word being typed",
+    "desired": "Word being typed",
     "first": "1st suggestion",
     "second": "2nd",
     "third": "3rd",
-    "word": "A word of your choice",
+    "word": "Own word",
 }
 MODES = {"one-hot": "one-hot", "embedding": "embedding", "squared": "squared"}
 MODE_HELP = (

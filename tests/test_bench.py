@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from bench import beam, bertviz, components, connectivity, knockout
+from bench import beam, bertviz, components, connectivity, knockout, memorization
 from bench.clock import Spread, interleave, percentile, ratio
 from bench.diagrams import Drawn, probe
 from bench.maps import BERT, EVERY, LONG, Shape, attention, patterns, weights, words
 from bench.marian import copy_encoder, like_marian, marian
 from bench.report import Goal, as_json, table
 from bench.sentences import SENTENCES
+from engine.characters import fold
+from engine.completion import LONGEST
 from engine.interventions import Head
 from engine.knockout import Fork
 from engine.models.autocomplete import AutocompleteConfig
@@ -287,3 +289,24 @@ def test_the_diagrams_peer_has_our_weights(view):
     assert json.dumps(made.weights.tolist()) in html
     for name in bertviz.libraries():
         assert f"{name}.min" in html
+
+
+def test_texts_to_read_are_folded_already_and_each_has_a_length_of_its_own():
+    found = [text for length, count in memorization.READINGS.items() for text in memorization.texts(length, count)]
+    assert len({len(text) for text in found}) == len(found) == 7
+    for text in found:
+        assert fold(text).text == f" {text}" and not fold(text).changes
+    assert max(map(len, found)) == memorization.LONG == LONGEST
+
+
+def test_goals_of_the_memorization_page_are_medians():
+    short, long = memorization.SHORT, memorization.LONG
+    found = memorization.Found(
+        {short: [1.0, 1.6, 1.4], long: [2.0]}, {short: [9.0, 11.0, 12.0], long: [30.0]},
+        {short: [1_000_000, 2_000_000, 4_000_000], long: [5_000_000]}, [10.0, 20.0, 90.0], [100.0, 200.0],
+    )  # fmt: skip
+    made = memorization.report(found)
+    assert [(goal.figure, goal.met) for goal in made.goals] == [(1.4, True), (11.0, False), (20.0, True)]
+    assert [row["p50"] for row in made.rows] == ["1.40 s", "11.00 s", "2.00 s", "30.00 s", "20 ms", "150 ms"]
+    assert [row["MB sent"] for row in made.rows] == ["", "2.00", "", "5.00", "", ""]
+    assert made.rows[4]["most"] == "90 ms" and json.loads(as_json([made]))["reports"][0]["figures"]["typed"]
