@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.completion import DESIRED, RANKS, Completer, fold_checked
+from engine.completion import RANKS, Completer, Target, fold_checked
 from engine.connectivity import connectivity, top_words
 from engine.connectivity_attributions import Baseline, gradient_times_input, integrated_gradients, occlusion
 from engine.errors import InputError
@@ -25,8 +25,9 @@ class Attributions:
     Attributes:
         text: the characters up to the position, itself included (T,).
         word: whose logit it is.
-        rows: float64 (T,) by name: "gradient" (L2 norm with respect to the one-hot input, unsigned), and signed and in
-            units of the logit "gradient × input", "integrated gradients" and "occlusion".
+        rows: float64 (T,) by name, 0 before what a network reads at once: "gradient" (L2 norm with respect to the
+            one-hot input, unsigned), and signed and in units of the logit "gradient × input", "integrated gradients"
+            and "occlusion".
         change: the logit at the text − that at the baseline.
         error: the sum of the integrated gradients − `change`; 0 for endlessly many steps (completeness).
         steps: of the integrated gradients.
@@ -51,10 +52,12 @@ def attributions(
     completer: Completer,
     text: str,
     position: int,
-    target: str = DESIRED,
+    target: Target = "desired",
     baseline: Baseline = "zero",
     steps: int = STEPS,
     report: Callable[[float], None] = lambda share: None,
+    *,
+    word: str = "",
 ) -> Attributions:
     """Gradient, gradient × input, integrated gradients and occlusion of one position of a text.
 
@@ -66,6 +69,7 @@ def attributions(
         baseline: zero vectors, or the mean of all characters' vectors.
         steps: of the integrated gradients.
         report: called with the share that is done.
+        word: for the target "word".
 
     Raises:
         InputError: a text, a position or a word that cannot be used, or a word outside the vocabulary.
@@ -77,18 +81,18 @@ def attributions(
     ids = folded.ids[window.start : position + 1]
     model = completer.model
     with guard_memory(completer.device):
-        if target == DESIRED:
-            word = completer.desired(folded)[position]
-        elif target in RANKS:
-            word = top_words(model, ids, RANKS.index(target))[-1]
+        if target == "desired":
+            number = completer.desired(folded)[position]
+        elif target == "word":
+            number = completer.word_id(word)
         else:
-            word = completer.word_id(target)
-        if word == MASKED:
+            number = top_words(model, ids, RANKS.index(target))[-1]
+        if number == MASKED:
             raise InputError(
                 "The word here is outside the vocabulary, so there is no logit to take apart. Choose another position, "
                 "or take the first suggestion as the target."
             )
-        words = [MASKED] * (len(ids) - 1) + [word]
+        words = [MASKED] * (len(ids) - 1) + [number]
         whole = integrated_gradients(model, ids, words, baseline, steps, report=report)
         found = {
             "gradient": connectivity(model, ids, words, "one-hot"),
@@ -96,8 +100,9 @@ def attributions(
             "integrated gradients": whole.connectivity,
             "occlusion": occlusion(model, ids, words, baseline),
         }
-    rows = {name: values.values[-1].astype(float) for name, values in found.items()}
-    shown = folded.text[window.start : position + 1]
+    unseen = np.zeros(window.start)
+    rows = {name: np.concatenate([unseen, values.values[-1].astype(float)]) for name, values in found.items()}
+    shown = folded.text[: position + 1]
     return Attributions(
-        shown, completer.words[word], rows, float(whole.change[-1]), float(whole.error[-1]), steps, baseline
+        shown, completer.words[number], rows, float(whole.change[-1]), float(whole.error[-1]), steps, baseline
     )

@@ -15,6 +15,7 @@ ARTICLE: Mapping[str, tuple[float, ...]] = {
     "nested LSTM": (0.137, 0.326, 0.492, 0.591, 0.622),
 }
 MODE_WORDS = {"one-hot": "by the norm", "squared": "by the squared norm, which the article draws"}
+HEADS_WORDS = {"all_layers": "mean of all layers and heads", "last_layer": "mean of the last layer's heads"}
 LETTERS = 5  # how many numbers of known letters, from 0, a line gives
 
 
@@ -110,12 +111,14 @@ def _memory_lines(values: Mapping[str, Any]) -> Iterator[str]:
             f"{len(shares) - 1} letters known: "
             f"{', '.join(map(percent, shares))}"
         )
-    if (agreement := values.get("agreement")) and agreement["all_layers"] is not None:
-        yield (
-            f"rank correlation of attention with the gradient over {agreement['positions']:,} positions: "
-            f"{agreement['all_layers']:.2f} for the mean of all layers and heads, {agreement['last_layer']:.2f} for "
-            "the last layer's"
-        ).replace(" -", " −")
+    agreement = values.get("agreement", {})
+    for heads, words in HEADS_WORDS.items():
+        if heads in agreement and (mean := agreement[heads]["mean"]) is not None:
+            low, high = agreement[heads]["interval"]
+            yield (
+                f"rank correlation of attention with the gradient, {words}: {mean:.2f} (95% interval {low:.2f} to "
+                f"{high:.2f}), over {agreement[heads]['positions']:,} positions"
+            ).replace(" -", " −")
 
 
 def _number(value: float | None) -> str:

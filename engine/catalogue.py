@@ -50,6 +50,11 @@ class ModelCard:
     notes: tuple[str, ...] = ()
 
     @property
+    def short(self) -> str:
+        """What it is called beside others of its family: its title after the colon; all of it where there is none."""
+        return self.title.partition(": ")[2] or self.title
+
+    @property
     def folder(self) -> Path:
         return ASSETS / self.name
 
@@ -65,7 +70,7 @@ def _completion(
     summary: str,
     sha256: tuple[str, str, str],
     supports: frozenset[Capability] = frozenset({"complete", "states"}),
-    longest: int = 1000,
+    longest: int = 1001,  # a text of 1,000 characters has a space put before it
     limits: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
 ) -> ModelCard:
@@ -178,7 +183,7 @@ MODELS: dict[str, ModelCard] = {
             "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
             "dbe43e52f18e0be4382d60f5953681a2f36f1f2b12cdfb6ab0fd97f0bf1f79df",
         ),
-        limits=("It forgets what it has read within a few characters.",),
+        limits=("Without gates, its memory is overwritten with every character.",),
         notes=(
             "It is there to show what fails: without gates gradients vanish or explode over many characters, which is "
             "why its learning rate is the lowest of the five. The article does not have it.",
@@ -189,7 +194,7 @@ MODELS: dict[str, ModelCard] = {
         "GRU",
         "A gated recurrent network: two layers of 384 GRU units read characters and suggest whole words.",
         (
-            "c70cc2fbe21e9f4dde401271f1963a914b38b51ab50bb33d928feb24147f22d4",
+            "71bd295e37c6e10894744f330525f48fbe9376f7a214f76d79e1c2f43d942e97",
             "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
             "7b6d315fb083631feec7b1b7e1fa672dfa8dad610ba53f22341516d141829c42",
         ),
@@ -209,7 +214,7 @@ MODELS: dict[str, ModelCard] = {
         "nested LSTM",
         "One layer of 344 LSTM units whose cell is an LSTM of its own: memory inside memory.",
         (
-            "c834bf7feeacc9e2cbb29e25277272c5d24ed5b2299b35c37e68c37163cb58a5",
+            "23e8b39e964dbff872e84d4c6ef63882767ec194bd468cc3bdc95cc76a17db76",
             "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
             "e3a396a7544edb26900ee3c2bab83348f72126d7345c8bb7d9d14cc6158a81e2",
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,8 +24,8 @@ WORDS = "words.txt"
 LONGEST = 1000  # characters of a text
 SUGGESTED = 3
 TYPED = 200  # characters of a text that is being typed; as many as a network learnt from at once
-DESIRED = "desired"
-RANKS = ("first", "second", "third")  # suggestion
+Target = Literal["desired", "first", "second", "third", "word"]
+RANKS: tuple[Target, ...] = ("first", "second", "third")  # suggestion
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +84,21 @@ class Completer:
     def read(
         self,
         text: str,
-        target: str = DESIRED,
+        target: Target = "desired",
         mode: Mode = "one-hot",
         report: Callable[[float], None] | None = None,
+        *,
+        word: str = "",
     ) -> ConnectedText:
         """What is suggested at each character of a text, and how much that rests on each earlier one.
 
         Args:
             text: any; it is folded to a–z and the space.
             target: whose logit is differentiated: "desired", the word that is being typed; "first", "second" or
-                "third", the suggestion of that rank; or any word of the vocabulary, at every character.
+                "third", the suggestion of that rank; or "word", the same word at every character.
             mode: see `engine.types.Connectivity`.
             report: called with the share that is done, in (0, 1]; what it raises ends the work.
+            word: of the vocabulary, for the target "word".
 
         Raises:
             EmptyInput, InputTooLong, InputError: a text or a word that cannot be used.
@@ -104,8 +108,9 @@ class Completer:
         desired = self.desired(folded)
         with guard_memory(self.device):
             best, likely = self._likely(folded)
-            wanted = self._targets(target, desired, best)
+            wanted = self._targets(target, word, desired, best)
             found = self._connectivity(folded, wanted, mode, report)
+        parts = windows(folded.text, self.reach)
         return ConnectedText(
             self.name,
             folded.text,
@@ -113,13 +118,14 @@ class Completer:
             likely,
             self._named(wanted),
             found,
-            self.reach if len(folded) > self.card.longest else 0,
+            self.reach if len(parts) > 1 else 0,
+            tuple(part.start for part in parts for _ in range(part.first, part.end)) if len(parts) > 1 else (),
         )
 
     @property
     def name(self) -> str:
-        """What it is called beside the others of its family: its title after the colon."""
-        return self.card.title.rpartition(": ")[2]
+        """What it is called beside the others of its family."""
+        return self.card.short
 
     @property
     def reach(self) -> int:
@@ -145,17 +151,17 @@ class Completer:
             best, likely = self._likely(tail)
             wanted = [MASKED] * (len(tail) - 1) + [int(best[-1, 0])]
             found = connectivity(self.model, tail.ids, wanted)
-        return Completion(tail.text, likely[-1], found.relative[-1], len(tail) - tail.known[-1])
+        return Completion(tail.text, likely[-1], found.relative[-1].copy(), len(tail) - tail.known[-1])
 
     def _named(self, numbers: tuple[int, ...]) -> tuple[str, ...]:
         return tuple("" if number == MASKED else self.words[number] for number in numbers)
 
-    def _targets(self, target: str, desired: tuple[int, ...], best: np.ndarray) -> tuple[int, ...]:
-        if target == DESIRED:
+    def _targets(self, target: Target, word: str, desired: tuple[int, ...], best: np.ndarray) -> tuple[int, ...]:
+        if target == "desired":
             return desired
-        if target in RANKS:
-            return tuple(best[:, RANKS.index(target)].tolist())
-        return (self.word_id(target),) * len(desired)
+        if target == "word":
+            return (self.word_id(word),) * len(desired)
+        return tuple(best[:, RANKS.index(target)].tolist())
 
     @torch.inference_mode()
     def _likely(self, folded: Folded) -> tuple[np.ndarray, tuple[Suggestions, ...]]:

@@ -13,7 +13,7 @@ figures by eye; the numbers here say the same of them, and `tests/engine/test_ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -122,11 +122,6 @@ def memorization_score(text: ConnectedText, most_known: int = MOST_KNOWN) -> tup
     return tuple(found)
 
 
-def merge_scores(scores: Iterable[tuple[MassByKnown, ...]]) -> tuple[MassByKnown, ...]:
-    """The score of several texts together, each asked for the same `most_known`; of none, nothing."""
-    return tuple(sum(same[1:], same[0]) for same in zip(*scores, strict=True))
-
-
 def influence_by_distance(text: ConnectedText, longest: int | None = None) -> DistanceProfile:
     """The mean share of a row's mass at each distance, over the rows that have a position at that distance.
 
@@ -141,7 +136,7 @@ def influence_by_distance(text: ConnectedText, longest: int | None = None) -> Di
     shares, counted = _shares(text)
     times = np.arange(length)
     distances = times[:, None] - times  # (T, T)
-    reach = np.minimum(times, text.window - 1) if text.window else times  # each row's longest distance
+    reach = times - text.reached_from  # each row's longest distance
     kept = (distances >= 0) & (distances < size)
     totals = np.bincount(distances[kept], weights=shares[kept], minlength=size)
     counts = (counted[:, None] & (reach[:, None] >= np.arange(size))).sum(axis=0)
@@ -180,12 +175,12 @@ def rank_agreement(row_a: np.ndarray, row_b: np.ndarray) -> float:
 def agreement_by_position(text: ConnectedText, other: np.ndarray, earlier: int = EARLIER) -> np.ndarray:
     """`rank_agreement` of each row with the same row of another matrix, such as attention, over what both can see.
 
-    That is the row's own position and those before it, within the text's window.
+    That is the row's own position and those before it, within what the network reads at once.
 
     Args:
         text: in any mode.
         other: float (T, T), row = output time, column = input time.
-        earlier: how many characters must stand before a position.
+        earlier: how many characters before a position must be seen from it.
 
     Returns:
         float64 (T,), NaN where the row does not count, has fewer earlier characters, or has no order to agree on.
@@ -193,8 +188,8 @@ def agreement_by_position(text: ConnectedText, other: np.ndarray, earlier: int =
     assert other.shape == (len(text), len(text))
     relative, found = text.connectivity.relative, np.full(len(text), np.nan)
     for time in np.flatnonzero(_shares(text)[1]):
-        seen = slice(max(0, time + 1 - text.window) if text.window else 0, time + 1)
-        if time >= earlier:
+        seen = slice(text.reached_from[time], time + 1)
+        if time - seen.start >= earlier:
             found[time] = rank_agreement(relative[time, seen], other[time, seen])
     return found
 

@@ -345,7 +345,9 @@ class ConnectedText:
         suggestions: (T,) the three most probable words at each character.
         targets: (T,) the word whose logit each row of `connectivity` is about; "" where the row is masked.
         connectivity: float32 (T, T), row = output time, column = input time; rows masked where `targets` is "".
-        window: the most characters before a position that can have reached it, itself included; 0 for all.
+        window: the most characters that are read at once; 0 where the whole text is.
+        first: (T,) the first character that can have reached each position; empty where `window` tells it: the
+            positions before that many characters see everything, each later one the last so many.
     """
 
     name: str
@@ -355,9 +357,11 @@ class ConnectedText:
     targets: tuple[str, ...]
     connectivity: Connectivity
     window: int = 0
+    first: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         length = len(self.text)
+        assert len(self.first) in (0, length) and all(0 <= start <= time for time, start in enumerate(self.first))
         assert len(self.desired) == len(self.suggestions) == len(self.targets) == length
         assert self.connectivity.values.shape == (length, length)
 
@@ -378,3 +382,11 @@ class ConnectedText:
             count = 0 if letter == " " else count + 1
             counts.append(count)
         return np.array(counts, dtype=int)
+
+    @property
+    def reached_from(self) -> np.ndarray:
+        """The first character that can have reached each position, int (T,)."""
+        if self.first:
+            return np.array(self.first, dtype=int)
+        times = np.arange(len(self))
+        return np.maximum(0, times - self.window + 1) if self.window else np.zeros_like(times)

@@ -21,7 +21,7 @@ class Window:
 
 
 def windows(text: str, longest: int) -> tuple[Window, ...]:
-    """Windows of at most `longest` characters that give each character one prediction, with half a window before it.
+    """Windows of at most `longest` characters; each character has one prediction, with up to half a window before it.
 
     Each but the first begins at a word's space, as the texts did that a network learnt from, where there is one in its
     first half.

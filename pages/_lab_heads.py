@@ -208,7 +208,7 @@ def _one_head(card: ModelCard, pair: PairShown, head: Head, theme: viz.Theme) ->
 
 def _map(card: ModelCard, side: Reading, kind: Kind) -> AttentionMap:
     if VIEW.current().weights == "value":
-        return _shared.computed_map(card, value_weighted_of, side.text, kind)
+        return _shared.computed_arrays(card, value_weighted_of, side.text, kind)
     return side.trace.maps[kind]
 
 

@@ -10,7 +10,7 @@ import streamlit as st
 
 from engine.catalogue import MODELS, ModelCard
 from engine.characters import Folded
-from engine.completion import Completer, fold_checked
+from engine.completion import Completer, Target, fold_checked
 from engine.connectivity_attributions import Baseline
 from engine.connectivity_blocks import Mode
 from engine.errors import InputError
@@ -18,11 +18,10 @@ from engine.types import ConnectedText
 from pages import _shared
 from pages._address import NUMBER, SWITCH, TEXT, Codec, Form, choice
 from pages._session import PageView
+from viz.connectivity import Scaling
 
 Doing = Literal["read", "type"]
-Target = Literal["desired", "first", "second", "third", "word"]
 Section = Literal["matrix", "distance", "memory", "accuracy", "inside", "attention", "measures"]
-Scaling = Literal["row", "absolute"]
 LONG = 400  # characters from which a reading can be stopped
 PRESENTER = 1.4  # of type and cells
 EXAMPLES = {
@@ -124,11 +123,6 @@ def all_cards() -> list[ModelCard]:
     return [card for card in MODELS.values() if "complete" in card.supports]
 
 
-def short(card: ModelCard) -> str:
-    """What a network is called beside the others."""
-    return card.title.rpartition(": ")[2]
-
-
 def chosen_cards(view: MemoView) -> list[ModelCard]:
     """The networks of the view, in the catalogue's order; all where it names none."""
     names = {identity.split("@")[0] for identity in view.networks}
@@ -165,14 +159,14 @@ def folded(view: MemoView) -> Folded:
     return fold_checked(view.text)
 
 
-def target_of(view: MemoView) -> str:
-    """What `Completer.read` takes as the target.
+def word_of(view: MemoView) -> str:
+    """The word whose logit is followed, where the target is one; else none.
 
     Raises:
         InputError: the target is a word, and there is none.
     """
     if view.target != "word":
-        return view.target
+        return ""
     if not view.word.strip():
         raise InputError("Type the word whose logit you want to follow, or choose another target.")
     return view.word.strip().lower()
@@ -180,29 +174,29 @@ def target_of(view: MemoView) -> str:
 
 def read(card: ModelCard, view: MemoView) -> ConnectedText:
     """The view's text, read by a network; asked again, it comes from memory."""
-    text, target, mode = reading_key(view)
+    text, target, word, mode = reading_key(view)
 
     def compute(completer: Completer, report: Callable[[int], None]) -> ConnectedText:
-        return completer.read(text, target, mode, _shared.in_steps(report, len(text)))
+        return completer.read(text, target, mode, _shared.in_steps(report, len(text)), word=word)
 
     megabytes = round(_shared.completer(card).memory(len(text)) / 1e6)
     return _shared.computed_slowly(
         card,
-        f"Characters read by {short(card)}, with about {megabytes:,} MB of memory",
+        f"Characters read by {card.short}, with about {megabytes:,} MB of memory",
         len(text),
         compute,
-        key=(text, target, mode),
+        key=(text, target, word, mode),
         stop=stop if len(text) > LONG else None,
     )
 
 
-def reading_key(view: MemoView) -> tuple[str, str, Mode]:
+def reading_key(view: MemoView) -> tuple[str, Target, str, Mode]:
     """What `Completer.read` takes for a view.
 
     Raises:
         InputError: it cannot be used.
     """
-    return folded(view).text, target_of(view), view.mode
+    return folded(view).text, view.target, word_of(view), view.mode
 
 
 def stop() -> None:
@@ -219,6 +213,24 @@ def stopped(view: MemoView) -> bool:
 def asked(view: MemoView) -> tuple[str, ...]:
     """What a reading depends on."""
     return (view.text, view.target, view.word, view.mode)
+
+
+def known(card: ModelCard, view: MemoView) -> bool:
+    """Whether a reading is in memory, so that it costs nothing to show."""
+    return _shared.is_kept(card, reading_key(view))
+
+
+def go_on() -> None:
+    """Read the rest after all."""
+    st.session_state.pop("memo stopped", None)
+    VIEW.change()
+
+
+def differs(view: MemoView, before: MemoView) -> bool:
+    """Whether the whole page has to change, not only what explores a text."""
+    return asked(view) != asked(before) or (view.networks, view.presenter, view.doing) != (
+        before.networks, before.presenter, before.doing,
+    )  # fmt: skip
 
 
 def pick_network(cards: Sequence[ModelCard], view: MemoView) -> ModelCard:
@@ -239,7 +251,7 @@ def pick_network(cards: Sequence[ModelCard], view: MemoView) -> ModelCard:
         VIEW.change(network=st.session_state[key])
 
     st.segmented_control(
-        "Network", list(by_name), format_func=lambda name: short(by_name[name]), required=True, key=key,
+        "Network", list(by_name), format_func=lambda name: by_name[name].short, required=True, key=key,
         on_change=changed,
     )  # fmt: skip
     return by_name[chosen]

@@ -11,14 +11,14 @@ import streamlit as st
 import viz
 from engine.attributions import STEPS, Attributions, attributions
 from engine.catalogue import ModelCard
-from engine.completion import Completer
+from engine.completion import Completer, Target
 from engine.completion_inside import CellRecord, attention, busiest_units, cell_record, mean_of
 from engine.connectivity_attributions import Baseline
-from engine.memorization import agreement_by_position, rank_agreement
+from engine.memorization import agreement_by_position
 from engine.types import ConnectedText
 from engine.verdict import signed
 from pages import _shared
-from pages._memo import VIEW, folded, pick_network, short, target_of
+from pages._memo import VIEW, folded, pick_network, word_of
 
 BUSIEST = 40  # units in the heatmap
 FOLLOWED = 4  # units as lines
@@ -36,7 +36,7 @@ def states(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None:
     place = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     with place:
         card = pick_network(able, VIEW.current())
-    record: CellRecord = _shared.computed(card, cell_record, folded(VIEW.current()).text)
+    record: CellRecord = _shared.computed_arrays(card, cell_record, folded(VIEW.current()).text)
     with place:
         layer = _pick_layer(len(record.states))
         part = _pick_part(record, layer)
@@ -45,7 +45,7 @@ def states(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None:
     values = (record.gates if gate else record.states)[layer][part]
     units = busiest_units(values, BUSIEST)
     marked = view.position if 0 <= view.position < len(record.text) else None
-    title = f"{short(card)}, layer {layer + 1}: {part} {'gate' if _is_gate(part) else ''}".rstrip()
+    title = f"{card.short}, layer {layer + 1}: {part} {'gate' if _is_gate(part) else ''}".rstrip()
     kind: Any = "gate" if _is_gate(part) else "state"
     with st.container(key="heatmap"):
         st.plotly_chart(
@@ -124,12 +124,12 @@ def attention_beside_gradient(cards: Sequence[ModelCard], texts: Texts, theme: v
         layer = _pick_of("Layer", "layer", config.layers)
         head = _pick_of("Head", "head", config.heads)
     text = texts[card.name]
-    weights: np.ndarray = _shared.computed(
+    weights: np.ndarray = _shared.computed_arrays(
         card, attention, text.text, None if layer < 0 else layer, None if head < 0 else head
     )
     agreement = agreement_by_position(text, weights)
     marked = view.position if 0 <= view.position < len(text) else None
-    st.markdown(_agreement_words(text, weights, agreement, marked))
+    st.markdown(_agreement_words(agreement, marked))
     if marked is not None:
         rows = {"gradient": text.connectivity.relative[marked], "attention": weights[marked]}
         _shared.draw_chart(
@@ -144,18 +144,17 @@ def attention_beside_gradient(cards: Sequence[ModelCard], texts: Texts, theme: v
     )
 
 
-def _agreement_words(text: ConnectedText, weights: np.ndarray, agreement: np.ndarray, marked: int | None) -> str:
+def _agreement_words(agreement: np.ndarray, marked: int | None) -> str:
     mean = mean_of(agreement)
     said = (
         "This text is too short to compare ranks: a position needs ten characters before it."
         if mean is None
-        else f"Over the text, the ranks of gradient and attention agree by **{mean:+.2f}** on average (Spearman: 1 is "
-        "the same order, 0 none in common)."
+        else f"Over the text, the ranks of gradient and attention agree by **{signed(mean)}** on average (Spearman: 1 "
+        "is the same order, 0 none in common)."
     )
     if marked is None:
         return f"{said} Pin a character above to see its two rows."
-    here = rank_agreement(text.connectivity.relative[marked, : marked + 1], weights[marked, : marked + 1])
-    return said + (f" At the pinned character: **{here:+.2f}**." if here == here else "")
+    return said + f" At the pinned character: **{signed(agreement[marked])}**."
 
 
 def _pick_of(label: str, field: str, count: int) -> int:
@@ -184,7 +183,7 @@ def measures(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None
     if not text.targets[view.position]:
         st.info("The word at the pinned character is outside the vocabulary. Pin another character.")
         return
-    found = _attributed(card, text.text, view.position, target_of(view), view.baseline)
+    found = _attributed(card, text.text, view.position, view.target, word_of(view), view.baseline)
     st.markdown(
         f"What the logit of **{_shared.literal(found.word)}** rests on. A gradient says what a small change would do; "
         "the others compare with a text in which characters are absent. Where they disagree, doubt all of them."
@@ -207,12 +206,16 @@ def measures(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None
     )
 
 
-def _attributed(card: ModelCard, text: str, position: int, target: str, baseline: Baseline) -> Attributions:
+def _attributed(
+    card: ModelCard, text: str, position: int, target: Target, word: str, baseline: Baseline
+) -> Attributions:
     """Computed once for each position."""
 
     def compute(completer: Completer, report: Callable[[int], None]) -> Attributions:
-        return attributions(completer, text, position, target, baseline, STEPS, _shared.in_steps(report, STEPS))
+        return attributions(
+            completer, text, position, target, baseline, STEPS, _shared.in_steps(report, STEPS), word=word
+        )
 
     return _shared.computed_slowly(
-        card, "Measuring", STEPS, compute, key=("attributions", text, position, target, baseline)
+        card, "Measuring", STEPS, compute, key=("attributions", text, position, target, word, baseline)
     )

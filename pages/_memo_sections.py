@@ -11,13 +11,20 @@ import viz
 from engine.card_completion import ARTICLE
 from engine.cards import completion_scores, memory_figures
 from engine.catalogue import ModelCard
-from engine.memorization import MOST_KNOWN, influence_by_distance, memorization_score, remembers_shorter
+from engine.memorization import MOST_KNOWN, hits, influence_by_distance, memorization_score, remembers_shorter
+from engine.training.autocomplete.memory import PASSAGES
+from engine.training.autocomplete.scores import LENGTH
 from engine.types import ConnectedText
 from pages import _shared
-from pages._memo import VIEW, pick_network, short
+from pages._memo import VIEW, pick_network
 
 SCALINGS = {"row": "Each row by its largest", "absolute": "Absolute"}
 LONGEST_DISTANCE = 60  # characters in the chart
+
+NO_ROWS = (
+    "No word of this text is in the vocabulary, so there is no logit to follow. Choose another text, or a suggestion "
+    "as the target."
+)
 
 Texts = Mapping[str, ConnectedText]
 
@@ -43,6 +50,10 @@ def distance(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None
     """How influence falls off with distance."""
     st.toggle("Logarithmic", help="A straight line is an exponential decay.", **VIEW.widget("log"))
     found = {texts[card.name].name: influence_by_distance(texts[card.name], LONGEST_DISTANCE) for card in cards}
+    found = {name: profile for name, profile in found.items() if profile.rows}
+    if not found:
+        st.info(NO_ROWS)
+        return
     averaged = _averaged(cards)
     _shared.draw_chart(
         viz.distance_chart(
@@ -74,6 +85,10 @@ def memory(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None:
     """How much of the influence lies outside the current word."""
     averaged = _averaged(cards)
     scores = {texts[card.name].name: memorization_score(texts[card.name]) for card in cards}
+    scores = {name: score for name, score in scores.items() if any(one.rows for one in score)}
+    if not scores:
+        st.info(NO_ROWS)
+        return
     by_known = {name: figures["memorization"] for name, figures in averaged.items()}
     _shared.draw_chart(
         viz.memorization_chart(
@@ -117,7 +132,7 @@ def _article_claim(averaged: Mapping[str, Mapping[str, Any]]) -> None:
 
 def accuracy(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None:
     """How often the first suggestion is right."""
-    found = {short(card): scores for card in cards if (scores := completion_scores(card)) is not None}
+    found = {card.short: scores for card in cards if (scores := completion_scores(card)) is not None}
     if not found:
         st.info("The accuracy of these weights was not measured yet: run `saccade evaluate NAME --data DIR --save`.")
         return
@@ -128,6 +143,16 @@ def accuracy(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None
         "Accuracy of the first suggestion by the number of known letters",
     )
     names = [str(known) for known in range(MOST_KNOWN + 1)]
+    said = [texts[card.name] for card in cards]
+    here = {text.name: (hits(text, 1), hits(text, 3)) for text in said}
+    st.markdown(
+        "In this text the word being typed is the first suggestion (among the first three) at "
+        + "; ".join(
+            f"{first} ({three}) of {counted} characters: {name}"
+            for name, ((first, counted), (three, _)) in here.items()
+        )
+        + "."
+    )
     rows = [(name, *map(_percent, scores.top1)) for name, scores in found.items()]
     rows.append(("prefix table", *map(_percent, first.table)))
     st.html(
@@ -148,7 +173,7 @@ def _percent(share: float | None) -> str:
 def _averaged(cards: Sequence[ModelCard]) -> dict[str, Mapping[str, Any]]:
     """What `saccade evaluate` measured over validation text, by network, in the view's mode or the nearest."""
     mode = "squared" if VIEW.current().mode == "squared" else "one-hot"
-    found = {short(card): memory_figures(card) for card in cards}
+    found = {card.short: memory_figures(card) for card in cards}
     return {name: figures[mode] for name, figures in found.items() if figures is not None}
 
 
@@ -166,6 +191,6 @@ def _where_averages_come_from(averaged: Mapping[str, object]) -> None:
     mode = "squared" if view.mode == "squared" else "one-hot"
     note = " (there is none for the mode embedding)" if view.mode == "embedding" else ""
     st.caption(
-        f"Averages over validation text: 60 passages of 200 characters of books not learned from, {mode}{note}, the "
-        "word being typed as the target; in brackets and as bands 95 % intervals over passages."
+        f"Averages over validation text: {PASSAGES} passages of at most {LENGTH} characters of books not learned from, "
+        f"{mode}{note}, the word being typed as the target; in brackets and as bands 95 % intervals over passages."
     )

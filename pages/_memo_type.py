@@ -11,13 +11,13 @@ from engine.catalogue import ModelCard
 from engine.characters import fold
 from engine.completion import LONGEST, TYPED, Completer, Completion
 from pages import _shared
-from pages._memo import PRESENTER, VIEW, short
+from pages._memo import PRESENTER, VIEW
 from viz.components.typing_along import Rest, Typed, typed_in, typing_along, typing_data
 
 KEY = "memo typing"
 
 
-def complete(completer: Completer, text: str) -> Completion:
+def suggest(completer: Completer, text: str) -> Completion:
     """What a network suggests at the end of a text."""
     return completer.complete(text)
 
@@ -33,8 +33,8 @@ def draw(cards: Sequence[ModelCard], theme: viz.Theme) -> None:
         typed = typed_in(KEY, start_id=start, limit=LONGEST) or Typed(view.text[:LONGEST])
         rests = []
         for card in cards:
-            found: Completion = _shared.computed(card, complete, typed.text)
-            rests.append(Rest(short(card), found.suggestions, found.text, found.influence, found.start))
+            found: Completion = _shared.computed(card, suggest, typed.text)
+            rests.append(Rest(card.short, found.suggestions, found.text, found.influence, found.start))
         data = typing_data(
             rests,
             typed,
@@ -54,4 +54,5 @@ def draw(cards: Sequence[ModelCard], theme: viz.Theme) -> None:
             f"Each network reads the last {TYPED} characters. The shading is the gradient of its first suggestion's "
             "logit with respect to each character (one-hot), divided by the largest."
         )
-        VIEW.remember(networks=tuple(card.identity for card in cards))
+        if typed.serial == 0 or not typed.text or typed.text[-1].isspace():  # each address is a step of going back
+            VIEW.remember(networks=tuple(card.identity for card in cards))

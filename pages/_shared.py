@@ -13,7 +13,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar, TypeVarTuple
 
@@ -31,7 +31,7 @@ from engine.catalogue import MODELS, Capability, Family, ModelCard
 from engine.completion import Completer, load_completer
 from engine.errors import SaccadeError
 from engine.runner import Runner, limit_threads, load
-from engine.types import AttentionMap, Trace, TraceRequest
+from engine.types import Trace, TraceRequest
 from engine.weights import WEIGHTS
 
 SWITCH = 2e-4  # seconds
@@ -112,18 +112,18 @@ def _computed(
 
 
 @st.cache_resource(max_entries=TRACES, show_spinner=False)
-def _computed_map(
-    identity: str, name: str, where: str, what: str, arguments: tuple[Any, ...], _compute: Callable[..., AttentionMap]
-) -> AttentionMap:
+def _computed_arrays(
+    identity: str, name: str, where: str, what: str, arguments: tuple[Any, ...], _compute: Callable[..., Any]
+) -> Any:
     model = _model(identity, name, where)
     with _computing:
         return _compute(model, *arguments)
 
 
-def computed_map(card: ModelCard, compute: Callable[[M, *Values], AttentionMap], *arguments: *Values) -> AttentionMap:
-    """`computed` for attention maps, which are large: as few are kept as traces are."""
+def computed_arrays(card: ModelCard, compute: Callable[[M, *Values], R], *arguments: *Values) -> R:
+    """`computed` for maps and other arrays, which are large: as few are kept as traces are."""
     what = f"{compute.__module__}.{compute.__qualname__}"
-    found: AttentionMap = _computed_map(card.identity, card.name, device(), what, arguments, compute)
+    found: R = _computed_arrays(card.identity, card.name, device(), what, arguments, compute)
     return found
 
 
@@ -166,6 +166,8 @@ def computed_slowly(
     known, name = _slow_results(), (card.identity, device(), key)
     kept: R | None = known.get(name)
     if key is not None and kept is not None:
+        with suppress(KeyError):  # another session may just have put it out
+            known.move_to_end(name)
         return kept
     model: Any = _model(card.identity, card.name, device())
     place, done, started = st.empty(), 0, time.monotonic()

@@ -63,9 +63,7 @@ def page() -> None:
                 icon=":material/call_split:",
             )
             st.page_link("pages/beam.py", label="Watch a translation being searched", icon=":material/account_tree:")
-            st.page_link(
-                "pages/memorization.py", label="How far back does a network look?", icon=":material/history:"
-            )
+            st.page_link("pages/memorization.py", label="How far back does a network look?", icon=":material/history:")
             st.page_link(
                 "pages/models.py", label="How the models were made, and what they score", icon=":material/inventory_2:"
             )

@@ -21,9 +21,11 @@ from pages._memo import (
     all_cards,
     chosen_cards,
     complete,
+    differs,
     folded,
+    go_on,
+    known,
     read,
-    short,
     stopped,
 )
 from viz.components.connectivity import TextView, connectivity_data, connectivity_text
@@ -79,7 +81,7 @@ def open_example(text: str) -> None:
 
 
 def tools(view: MemoView) -> None:
-    """The box, examples, keys, presenter."""
+    """The box."""
     state = st.session_state
     if state.get("memo asked") != view.text or "memo box" not in state:
         state["memo box"] = state["memo asked"] = view.text
@@ -99,11 +101,11 @@ def options(view: MemoView, cards: Sequence[ModelCard]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         pick_networks(cards)
         st.segmented_control(
-            "Whose logit", list(TARGETS), format_func=TARGETS.__getitem__, required=True, **_again("target")
+            "Whose logit", list(TARGETS), format_func=TARGETS.__getitem__, required=True, **VIEW.widget("target")
         )
         if view.target == "word":
-            st.text_input("Word", width=160, placeholder="grammar", **_again("word"))
-        st.segmented_control("Gradient", list(MODES), required=True, help=MODE_HELP, **_again("mode"))
+            st.text_input("Word", width=160, placeholder="grammar", **VIEW.widget("word"))
+        st.segmented_control("Gradient", list(MODES), required=True, help=MODE_HELP, **VIEW.widget("mode"))
 
 
 def pick_networks(chosen: Sequence[ModelCard]) -> None:
@@ -118,17 +120,12 @@ def pick_networks(chosen: Sequence[ModelCard]) -> None:
     st.pills(
         "Networks",
         list(cards),
-        format_func=lambda identity: short(cards[identity]),
+        format_func=lambda identity: cards[identity].short,
         selection_mode="multi",
         key=key,
         on_change=changed,
         width="content",
     )
-
-
-def _again(field: str) -> dict[str, Any]:
-    """A widget of what a reading depends on."""
-    return VIEW.widget(field)
 
 
 def show_folding(text: Folded) -> None:
@@ -145,17 +142,17 @@ def panels(cards: Sequence[ModelCard], view: MemoView, theme: viz.Theme) -> dict
     waiting = stopped(view)
     for card in cards:
         with st.container(key=f"panel {card.name}"):
-            if waiting and not _memo_files.known(card, view):
+            if waiting and not known(card, view):
                 continue
             found[card.name] = text = read(card, view)
             panel(text, view, theme, controls=len(found) == 1, group="text", note=_note(text))
-    if left := [short(card) for card in cards if card.name not in found]:
+    if left := [card.short for card in cards if card.name not in found]:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.info(f"Stopped. Not read: {', '.join(left)}.")
-            st.button("Go on", on_click=_memo_files.go_on)
-    for name, text in _memo_files.opened().items():
+            st.button("Go on", on_click=go_on)
+    for number, (name, text) in enumerate(_memo_files.opened().items()):
         with st.container(key=f"panel file {name}"):
-            panel(text, view, theme, controls=not found, group="file", note="from a file, squared gradients")
+            panel(text, view, theme, controls=number == 0, group="file", note="from a file, squared gradients")
     return found
 
 
@@ -175,8 +172,10 @@ def panel(text: ConnectedText, view: MemoView, theme: viz.Theme, *, controls: bo
         sent = st.session_state[key].view
         if sent and group == "text":
             made = TextView.of(sent)
-            VIEW.change(position=made.position if made.pinned else -1)
-            st.session_state["memo pinned"] = True
+            position = made.position if made.pinned else -1
+            if position != VIEW.current().position:
+                VIEW.change(position=position)
+                st.session_state["memo pinned"] = True
 
     data = connectivity_data(
         text,
@@ -202,7 +201,7 @@ def explore(
     """
     with _shared.errors_as_sentences():
         view = VIEW.current()
-        if VIEW.arriving() or _memo_files.differs(view, view_asked):
+        if VIEW.arriving() or differs(view, view_asked):
             st.rerun()
         if texts:
             st.segmented_control(

@@ -173,7 +173,7 @@ def show_comparison(models: Sequence[ModelCard]) -> None:
     if not found:
         return
     rows = [
-        {"model": short_title(card), "cross-entropy, nats": f"{scores.cross_entropy:.3f}"}
+        {"model": card.short, "cross-entropy, nats": f"{scores.cross_entropy:.3f}"}
         | {letters_known(known): percent(scores.top1[known]) for known in KNOWN}
         for card, scores in found
     ]
@@ -191,11 +191,6 @@ def letters_known(count: int) -> str:
     return f"{count} letter known" if count == 1 else f"{count} letters known"
 
 
-def short_title(card: ModelCard) -> str:
-    """A model's title without its kind: "GRU"."""
-    return card.title.partition(": ")[2] or card.title
-
-
 def pick(kind: Family, models: Sequence[ModelCard]) -> ModelCard:
     """The model of a kind to be drawn; no choice where there is only one."""
     if len(models) == 1:
@@ -204,7 +199,7 @@ def pick(kind: Family, models: Sequence[ModelCard]) -> ModelCard:
         "Model",
         [card.name for card in models],
         default=models[0].name,
-        format_func=lambda name: short_title(MODELS[name]),
+        format_func=lambda name: MODELS[name].short,
         required=True,
         key=f"{kind} card",
         label_visibility="collapsed",

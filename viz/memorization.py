@@ -13,10 +13,10 @@ from viz.labels import visible
 from viz.theme import HEAD_COLOURS, LIGHT, Theme, chart_config
 
 NETWORK_COLOURS: dict[str, str] = {
-    "RNN": HEAD_COLOURS[1],
+    "tanh RNN": HEAD_COLOURS[1],
     "GRU": HEAD_COLOURS[2],
     "LSTM": HEAD_COLOURS[0],
-    "Nested LSTM": HEAD_COLOURS[3],
+    "nested LSTM": HEAD_COLOURS[3],
     "Transformer": HEAD_COLOURS[4],
 }
 """One colour per network of word completion, the same in every chart."""

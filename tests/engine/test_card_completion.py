@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engine.card_completion import ARTICLE, CompletionScores, accuracy_table, completion_of
@@ -19,6 +20,7 @@ from engine.cards import (
     score_rows,
 )
 from engine.catalogue import ModelCard
+from engine.training.autocomplete.memory import agreement_scores
 from engine.weights import WEIGHTS, write_json
 
 TRAINED: dict[str, Any] = {
@@ -84,7 +86,7 @@ MEMORY: dict[str, Any] = {
             "counts": [1800] * 9,
         },
     },
-    "agreement": {"all_layers": 0.432, "last_layer": -0.123, "intervals": [[0.4, 0.5], [-0.2, 0.0]], "positions": 9000},
+    "agreement": agreement_scores([np.array([[0.5] * 1500, [-0.25] * 1499 + [np.nan]])] * 2),
     "file_sha256": "0" * 64,
 }
 
@@ -124,8 +126,10 @@ def with_other_weights(card: ModelCard) -> ModelCard:
         "| memorization | by the squared norm, which the article draws, what a suggestion rests on lies 4.5 "
         "characters back",
         "at 0 to 4 letters known: 50.0%, 40.0%, 30.0%, 20.0%, – |",
-        "| memorization | rank correlation of attention with the gradient over 9,000 positions: 0.43 for the mean of "
-        "all layers and heads, −0.12 for the last layer's |",
+        "| memorization | rank correlation of attention with the gradient, mean of all layers and heads: 0.50 (95% "
+        "interval 0.50 to 0.50), over 3,000 positions |",
+        "| memorization | rank correlation of attention with the gradient, mean of the last layer's heads: −0.25 (95% "
+        "interval −0.25 to −0.25), over 2,998 positions |",
         "| letters known | characters | first suggestion | among three | prefix table | article's GRU | "
         "article's LSTM | article's nested LSTM |",
         "| 0 | 9 | 16.1% | 26.1% | 6.1% | 16.5% | 16.7% | 13.7% |",
@@ -176,6 +180,14 @@ def test_a_recurrent_network_has_no_agreement_line(measured):
     save_scores(measured, {"memorization": {key: value for key, value in MEMORY.items() if key != "agreement"}})
     assert "rank correlation" not in markdown(measured)
     assert len([name for name, _ in score_rows(measured) if name == "memorization"]) == 4
+
+
+@pytest.mark.parametrize(("there", "lines"), [((0.5, np.nan), 1), ((np.nan, np.nan), 0)])
+def test_attention_that_could_not_be_compared_has_no_line(measured, there, lines):
+    found = agreement_scores([np.array([[value] * 20 for value in there])])
+    save_scores(measured, {"memorization": {**MEMORY, "agreement": found}})
+    text = markdown(measured)
+    assert text.count("rank correlation") == text.count("mean of all layers and heads: 0.50") == lines
 
 
 def test_the_curve_of_each_kind_has_its_unit(toy_card):

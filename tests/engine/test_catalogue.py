@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import get_args
 
@@ -12,7 +12,7 @@ import pytest
 import engine
 from engine import cards
 from engine.catalogue import ASSETS, MODELS, Capability, Family, ModelCard, card
-from engine.completion import WORDS
+from engine.completion import LONGEST, WORDS, fold_checked
 from engine.errors import UnknownModel, Unsupported
 from engine.models.autocomplete import SHAPES, AutocompleteConfig
 from engine.models.transformer import TransformerConfig
@@ -112,8 +112,22 @@ def test_the_words_and_the_shape_fit_each_other(shipped: ModelCard):
     assert len(words) == len(set(words)) == config.words
     assert all(re.fullmatch("[a-z]+", word) for word in words)
     if config.cell == "transformer":
-        assert shipped.longest <= config.max_length
+        assert shipped.longest == 200 <= config.max_length
     assert f"{config.words:,}" in "".join(shipped.limits)
+
+
+@every_completer
+def test_recurrent_networks_read_the_longest_text_at_once(shipped: ModelCard):
+    """Without a window, the space before its first word included."""
+    read = fold_checked("a" * LONGEST)
+    assert len(read) == LONGEST + 1
+    assert (len(read) <= shipped.longest) == ("states" in shipped.supports)
+
+
+def test_the_short_name_is_the_title_after_its_kind():
+    assert [card.short for card in of_kind["autocomplete"]] == ["tanh RNN", "GRU", "LSTM", "nested LSTM", "Transformer"]
+    assert card("en-fr").short == card("en-fr").title
+    assert replace(card("en-fr"), title="Kind: Net: two").short == "Net: two"
 
 
 def test_every_network_that_completes_words_has_the_same_words_and_its_own_weights():

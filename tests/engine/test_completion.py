@@ -135,10 +135,10 @@ def test_a_suggestion_as_the_target(target, rank):
 
 def test_any_word_as_the_target_and_one_that_is_none():
     network = completer("gru")
-    found = network.read(TEXT, "sea")
+    found = network.read(TEXT, "word", word="sea")
     assert set(found.targets) == {"sea"} and set(found.connectivity.words) == {WORDS.index("sea")}
     with pytest.raises(InputError, match="“whale” is not among the 8 words"):
-        network.read(TEXT, "whale")
+        network.read(TEXT, "word", word="whale")
 
 
 def test_progress_rises_to_one_and_what_it_raises_ends_the_work():
@@ -166,6 +166,7 @@ def test_a_text_over_the_reach_is_read_in_windows():
     shares: list[float] = []
     found = network.read(text, "first", report=shares.append)
     assert found.window == 20 and len(found) == len(whole) > 40
+    assert [found.first[w.first] for w in windows(whole, 20)] == [w.start for w in windows(whole, 20)]
     assert shares == sorted(shares) and shares[-1] == pytest.approx(1)
     values, relative = found.connectivity.values, found.connectivity.relative
     for window in windows(whole, 20):
@@ -188,6 +189,17 @@ def test_desired_is_the_default_and_masked_in_windows_too():
     found = network.read("the cat and the old man")
     assert found.targets == found.desired and "" in found.desired
     assert found.connectivity.masked.tolist() == [not word for word in found.targets]
+
+
+def test_a_recurrent_network_reads_the_longest_text_at_once():
+    for name, card in MODELS.items():
+        if "states" in card.supports:
+            assert len(windows(fold_checked("a " * (LONGEST // 2)).text, card.longest)) == 1, name
+
+
+def test_a_word_that_is_named_like_a_target_is_a_word():
+    network = completer("gru", words=("first", "the", "old", "sea"))
+    assert set(network.read(TEXT, "word", word="first").targets) == {"first"}
 
 
 # --- While a text is typed --------------------------------------------------------------------------------------------
@@ -280,7 +292,7 @@ def test_the_target_may_be_a_suggestion_or_a_word():
     network = completer("gru")
     best = network.read(TEXT).suggestions[10]
     assert attributions(network, TEXT, 10, "second", steps=1).word == best[1][0]
-    assert attributions(network, TEXT, 10, "sea", steps=1).word == "sea"
+    assert attributions(network, TEXT, 10, "word", word="sea", steps=1).word == "sea"
 
 
 def test_positions_and_words_that_cannot_be_measured():

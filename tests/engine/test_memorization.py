@@ -19,7 +19,6 @@ from engine.memorization import (
     influence_by_distance,
     mean_lag,
     memorization_score,
-    merge_scores,
     rank_agreement,
     remembers_shorter,
     with_mode,
@@ -176,7 +175,8 @@ def test_without_rows_there_is_no_lag():
 @given(st.lists(st.text("ab ", min_size=1, max_size=9), min_size=1, max_size=4), st.integers(0, 99))
 def test_texts_add_up(texts, seed):
     every = [random_text(seed + place, text) for place, text in enumerate(texts)]
-    score = merge_scores(memorization_score(text) for text in every)
+    scores = [memorization_score(text) for text in every]
+    score = [sum(same[1:], same[0]) for same in zip(*scores, strict=True)]
     profiles = [influence_by_distance(text, 8) for text in every]
     whole = sum(profiles[1:], profiles[0])
     # the same from all rows put together, one at a time
@@ -202,10 +202,6 @@ def test_profiles_of_other_lengths_add_up():
         assert both.counts.tolist() == [7, 5, 3, 2, 1] and both.totals == approx([5.125, 0.625, 0.75, 0.25, 0.25])
         assert both.lag == pytest.approx(3.625 + 0.25)
     assert one.totals == approx([3.375, 0.375, 0.75, 0.25, 0.25])  # as it was
-
-
-def test_of_no_texts_there_is_no_score():
-    assert merge_scores([]) == ()
 
 
 def test_results_cannot_be_changed():

@@ -11,6 +11,7 @@ import altair as alt
 import pytest
 import vl_convert
 
+from engine.catalogue import MODELS
 from viz import (
     DARK,
     HEAD_COLOURS,
@@ -57,6 +58,11 @@ def every_chart(theme: Theme = LIGHT) -> dict[str, alt.LayerChart]:
         "agreement": agreement_chart({"Transformer": [NAN, *values[1:]]}, TEXT, theme=theme, marked=3),
         "rows": row_comparison(TEXT, {"gradient": [1.0] * 100, "occlusion": values}, 90, theme=theme),
     }
+
+
+def test_every_network_of_word_completion_has_its_colour() -> None:
+    titles = {card.title.partition(": ")[2] for card in MODELS.values() if card.family == "autocomplete"}
+    assert set(NETWORK_COLOURS) == titles
 
 
 def test_networks_keep_their_colours_whichever_others_are_drawn() -> None:

@@ -99,6 +99,7 @@ def connectivity_data(
         "influence": triangle(text.connectivity.relative),
         "suggestions": suggested,
         "probabilities": probabilities,
+        "first": text.reached_from.astype(np.uint16),
         "desired": np.array([numbers[word] for word in text.desired], dtype=np.uint16),
         "targets": np.array([numbers[word] for word in text.targets], dtype=np.uint16),
     }

@@ -28,8 +28,7 @@ class ConnectedRows {
 
   /** The first character that can have reached a position. */
   reach(position) {
-    const { window } = this.header;
-    return window ? Math.max(0, position - window + 1) : 0;
+    return this.arrays.first[position];
   }
 
   /** Where a position's word begins: at the space before it. */
