@@ -167,7 +167,7 @@ def test_both_tables_are_whole_and_apart(measured):
             if not before.startswith("|"):
                 tables.append([])
             tables[-1].append(line)
-    assert [len(table) for table in tables] == [2 + 2 + 5, 2 + 9]
+    assert [len(table) for table in tables] == [2 + 2 + 6, 2 + 9]
     assert [{line.count("|") for line in table} for table in tables] == [{3}, {9}]
 
 

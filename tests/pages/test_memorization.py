@@ -94,8 +94,10 @@ def test_a_text_is_asked_for_and_the_address_opens_it_again():
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_section_is_drawn(section):
     page = sound(opened(text=TEXT, networks=TWO, section=section, position="12"))
-    assert view(page).section == section
     assert address_of(page)["position"] == "12"
+    drawn = {"matrix": ["memo matrix"], "inside": ["memo states"]}.get(section, [])
+    charts = {"distance": 1, "memory": 1, "accuracy": 1, "inside": 1, "attention": 2, "measures": 1}.get(section, 0)
+    assert len(page.get("plotly_chart")) == len(drawn) and len(page.get("vega_lite_chart")) == charts
     assert len(panels(page)) == 2
 
 
@@ -117,7 +119,7 @@ def test_states_of_every_part_and_layer():
     gru = MODELS["autocomplete-gru"].identity
     for part, layer in (("hidden", "1"), ("update", "2"), ("candidate", "2")):
         page = sound(opened(text=TEXT, networks=gru, section="inside", part=part, layer=layer))
-        assert view(page).part == part
+        assert f"layer {layer}: {part}" in page.get("plotly_chart")[0].proto.spec
     page = sound(opened(text=TEXT, networks=gru, section="inside", part="nonsense", layer="9"))
     assert panels(page)
 
@@ -227,6 +229,23 @@ def test_a_run_of_the_article_is_one_more_panel():
     assert found[2][0]["text"] == " abc" and found[2][0]["group"] != found[0][0]["group"]
 
 
+def test_two_runs_of_one_name_are_two_panels_and_can_be_closed():
+    page = opened(text=TEXT, networks=TWO)
+    box = next(one for one in page.get("file_uploader") if one.key == "memo files")
+    box.set_value([("gru.json", a_run(), "application/json"), ("connectivity_GRU.json", a_run(), "application/json")])
+    page = sound(page.run())
+    assert [header["name"] for header, _ in panels(page)][2:] == ["GRU, the article's", "GRU (2), the article's"]
+    assert [header["controls"] for header, _ in panels(page)] == [True, False, True, False]
+    page = sound(next(button for button in page.button if button.label == "Close these runs").click().run())
+    assert len(panels(page)) == 2
+
+
+def test_a_text_without_any_known_word_says_so():
+    for section in ("distance", "memory"):
+        page = sound(opened(text="zyzzyva", networks=TWO, section=section))
+        assert "No word of this text" in said(page.info)
+
+
 def test_a_file_that_is_no_run_is_named():
     page = opened(text=TEXT, networks=TWO)
     next(one for one in page.get("file_uploader") if one.key == "memo files").upload(
@@ -246,9 +265,14 @@ def test_type_along_has_a_block_for_each_network_and_an_address():
 
 
 def test_a_request_file_brings_the_view_back():
-    text = VIEW.codec.to_file(MemoView(text=TEXT * 30, networks=tuple(TWO.split("_")), section="distance"))
-    made, problems = VIEW.codec.from_file(text.encode())
-    assert not problems and made.text == TEXT * 30 and made.section == "distance"
+    long = (TEXT + " ") * 30
+    asked = MemoView(text=long, networks=tuple(TWO.split("_")), section="distance")
+    page = sound(opened(text=TEXT, networks=TWO))
+    box = next(one for one in page.get("file_uploader") if one.key == "memo request file")
+    box.upload("view.json", VIEW.codec.to_file(asked).encode(), "application/json")
+    page = sound(page.run())
+    assert view(page).text == long and view(page).section == "distance"
+    assert panels(page)[0][0]["text"].startswith(" the old man")
 
 
 def test_presenter_hides_what_a_projector_does_not_need():
