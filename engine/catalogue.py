@@ -179,7 +179,7 @@ MODELS: dict[str, ModelCard] = {
         "tanh RNN",
         "The plain recurrent network: two layers of 512 units without gates.",
         (
-            "5417893e1a942796db3148e6011244153bc115af814d29dce3da785c5b946d54",
+            "877ec3f9d38d1d57bf0be4468713c017ab4d597ce7efb32ae2bbe58565498d6c",
             "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
             "dbe43e52f18e0be4382d60f5953681a2f36f1f2b12cdfb6ab0fd97f0bf1f79df",
         ),
@@ -225,7 +225,7 @@ MODELS: dict[str, ModelCard] = {
         "Transformer",
         "A decoder-only Transformer of four layers and eight heads, which sees all characters of its window at once.",
         (
-            "c4b1b2d553fe714fb5fbd1e7725805dd16d285bfc566e34900407ca9988c40c9",
+            "51dec6278eb832eb4337e5ae2256f18cd53ec3f06d5768b9169761f368f68a20",
             "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
             "82d51ddb70d852b630b160e5cb0b21f03f870d86303c9811903c21fede1ec6cc",
         ),

@@ -140,11 +140,14 @@ def panels(cards: Sequence[ModelCard], view: MemoView, theme: viz.Theme) -> dict
     """One panel for each network, each drawn when it is ready; the texts by network."""
     found: dict[str, ConnectedText] = {}
     waiting = stopped(view)
+    places = {card.name: st.container(key=f"panel {card.name}") for card in cards}
+    reading = st.container()  # a bar that comes and goes within a panel's place would make the browser build it anew
     for card in cards:
-        with st.container(key=f"panel {card.name}"):
-            if waiting and not known(card, view):
-                continue
+        if waiting and not known(card, view):
+            continue
+        with reading:
             found[card.name] = text = read(card, view)
+        with places[card.name]:
             panel(text, view, theme, controls=len(found) == 1, group="text", note=_note(text))
     if left := [card.short for card in cards if card.name not in found]:
         with st.container(horizontal=True, vertical_alignment="center"):
