@@ -23,7 +23,7 @@ from engine.windows import windows
 WORDS = "words.txt"
 LONGEST = 1000  # characters of a text
 SUGGESTED = 3
-TYPED = 200  # characters of a text that is being typed; as many as a network learnt from at once
+TYPED = 120  # characters of a text that is being typed: more would make each letter wait
 Target = Literal["desired", "first", "second", "third", "word"]
 RANKS: tuple[Target, ...] = ("first", "second", "third")  # suggestion
 
@@ -150,7 +150,7 @@ class Completer:
         with guard_memory(self.device):
             best, likely = self._likely(tail)
             wanted = [MASKED] * (len(tail) - 1) + [int(best[-1, 0])]
-            found = connectivity(self.model, tail.ids, wanted)
+            found = connectivity(self.model, tail.ids, wanted, method="naive")  # of one target
         return Completion(tail.text, likely[-1], found.relative[-1].copy(), len(tail) - tail.known[-1])
 
     def _named(self, numbers: tuple[int, ...]) -> tuple[str, ...]:
