@@ -194,6 +194,10 @@ def agreement_by_position(text: ConnectedText, other: np.ndarray, earlier: int =
     return found
 
 
+Measured = tuple[float, float, float]
+"""A mean, and the lower and upper end of its 95 % interval."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shorter:
     """Whether one network remembers shorter than another: what the article found of its nested LSTM and its GRU.
@@ -201,22 +205,23 @@ class Shorter:
     Attributes:
         lags: mean distances of influence, in characters: of the one, of the other.
         outside: shares of the influence outside the current word before its first letter is known, of both.
-        holds: whether both of the one are smaller.
-        fails: whether both are larger; neither where the two figures disagree.
+        smaller: of these two figures, how many are smaller for the one, with intervals that do not overlap: 0 to 2.
     """
 
-    lags: tuple[float, float]
-    outside: tuple[float, float]
-    holds: bool
-    fails: bool
+    lags: tuple[Measured, Measured]
+    outside: tuple[Measured, Measured]
+
+    @property
+    def smaller(self) -> int:
+        return sum(one[2] < other[1] for one, other in (self.lags, self.outside))
 
 
 def remembers_shorter(one: Mapping[str, Any], other: Mapping[str, Any]) -> Shorter:
     """From what `engine.training.autocomplete.memory.mode_scores` gave of two networks in one mode."""
-    lags = (float(one["mean_lag"]), float(other["mean_lag"]))
-    outside = tuple(float(of["memorization"]["by_known"][0]) for of in (one, other))
-    pairs = (lags, outside)
-    return Shorter(lags, (outside[0], outside[1]), all(a < b for a, b in pairs), all(a > b for a, b in pairs))
+    lags = [(of["mean_lag"], *of["mean_lag_interval"]) for of in (one, other)]
+    scores = [of["memorization"] for of in (one, other)]
+    outside = [(score["by_known"][0], *score["intervals"][0]) for score in scores]
+    return Shorter((lags[0], lags[1]), (outside[0], outside[1]))
 
 
 def with_mode(text: ConnectedText, mode: str) -> ConnectedText:

@@ -16,7 +16,7 @@ from engine.training.autocomplete.memory import PASSAGES
 from engine.training.autocomplete.scores import LENGTH
 from engine.types import ConnectedText
 from pages import _shared
-from pages._memo import VIEW, pick_network
+from pages._memo import PRESENTER, VIEW, pick_network
 
 SCALINGS = {"row": "Each row by its largest", "absolute": "Absolute"}
 LONGEST_DISTANCE = 60  # characters in the chart
@@ -38,7 +38,8 @@ def matrix(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None:
         )
     view, text = VIEW.current(), texts[card.name]
     marked = view.position if 0 <= view.position < len(text) else None
-    figure = viz.connectivity_heatmap(text, view.scaling, theme=theme, marked=marked)
+    scale = PRESENTER if view.presenter else 1.0
+    figure = viz.connectivity_heatmap(text, view.scaling, theme=theme, marked=marked, scale=scale)
     with st.container(key="heatmap"):
         st.plotly_chart(figure, theme=None, key="memo matrix", config={"displaylogo": False})
     if not text.connectivity.masked.any():
@@ -122,11 +123,13 @@ def _article_claim(averaged: Mapping[str, Mapping[str, Any]]) -> None:
     if not {"nested LSTM", "GRU"} <= averaged.keys():
         return
     found = remembers_shorter(averaged["nested LSTM"], averaged["GRU"])
-    said = "holds here, too" if found.holds else "does not hold here" if found.fails else "holds by one figure only"
+    said = ("does not hold here", "holds here by one figure only", "holds here, too")[found.smaller]
+    nested, gru = ("{:.2f} ({:.2f} to {:.2f})".format(*lag) for lag in found.lags)
+    inside, beside = ("{:.1%} ({:.1%} to {:.1%})".format(*share) for share in found.outside)
     st.markdown(
         f"The article found that its nested LSTM remembers shorter than its GRU. That **{said}**: over validation text "
-        f"the mean distance is {found.lags[0]:.1f} characters against {found.lags[1]:.1f}, and before the first letter "
-        f"of a word {found.outside[0]:.0%} of the influence lies outside it, against {found.outside[1]:.0%}."
+        f"the mean distance is {nested} characters against {gru}, and before the first letter of a word {inside} of "
+        f"the influence lies outside it, against {beside}."
     )
 
 
@@ -145,13 +148,10 @@ def accuracy(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None
     names = [str(known) for known in range(MOST_KNOWN + 1)]
     said = [texts[card.name] for card in cards]
     here = {text.name: (hits(text, 1), hits(text, 3)) for text in said}
+    counts = ", ".join(f"{name} {first} ({three})" for name, ((first, _), (three, _)) in here.items())
     st.markdown(
-        "In this text the word being typed is the first suggestion (among the first three) at "
-        + "; ".join(
-            f"{first} ({three}) of {counted} characters: {name}"
-            for name, ((first, counted), (three, _)) in here.items()
-        )
-        + "."
+        f"In this text the word being typed is the first suggestion (among the first three) at so many of "
+        f"{hits(said[0], 1)[1]} characters: {counts}."
     )
     rows = [(name, *map(_percent, scores.top1)) for name, scores in found.items()]
     rows.append(("prefix table", *map(_percent, first.table)))

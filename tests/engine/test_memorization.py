@@ -319,16 +319,23 @@ def test_what_looks_further_back_has_a_larger_lag():
 
 
 @pytest.mark.parametrize(
-    ("lags", "outside", "holds", "fails"),
+    ("lags", "outside", "smaller"),
     [
-        ((1.0, 2.0), (0.4, 0.5), True, False),
-        ((2.0, 1.0), (0.5, 0.4), False, True),
-        ((1.0, 2.0), (0.5, 0.4), False, False),
+        ((1.0, 2.0), (0.4, 0.5), 2),
+        ((2.0, 1.0), (0.5, 0.4), 0),
+        ((1.0, 2.0), (0.5, 0.4), 1),
+        ((1.0, 1.1), (0.40, 0.41), 0),  # intervals overlap
     ],
 )
-def test_one_network_remembers_shorter_where_both_figures_say_so(lags, outside, holds, fails):
+def test_one_network_remembers_shorter_by_as_many_figures_as_are_clearly_smaller(lags, outside, smaller):
     one, other = (
-        {"mean_lag": lag, "memorization": {"by_known": [share, 0.1]}} for lag, share in zip(lags, outside, strict=True)
+        {
+            "mean_lag": lag,
+            "mean_lag_interval": [lag - 0.2, lag + 0.2],
+            "memorization": {"by_known": [share, 0.1], "intervals": [[share - 0.02, share + 0.02], [0.0, 0.2]]},
+        }
+        for lag, share in zip(lags, outside, strict=True)
     )
     found = remembers_shorter(one, other)
-    assert (found.lags, found.outside, found.holds, found.fails) == (lags, outside, holds, fails)
+    assert (found.lags[0][0], found.outside[1][0]) == (lags[0], outside[1])
+    assert found.smaller == smaller
