@@ -198,6 +198,10 @@ MODELS: dict[str, ModelCard] = {
             "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
             "7b6d315fb083631feec7b1b7e1fa672dfa8dad610ba53f22341516d141829c42",
         ),
+        notes=(
+            "The first third of its steps ran under a schedule for 0.32 of the text; then all five were set to 0.22, and "
+            "its rate fell to the shorter schedule's at once. The command as it stands begins with the shorter one.",
+        ),
     ),
     "autocomplete-lstm": _completion(
         "lstm",
@@ -207,6 +211,10 @@ MODELS: dict[str, ModelCard] = {
             "6a8de5892e3df33b8937dce412d7fd18f66aa4f8fc247548ec3354a593e25abc",
             "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
             "73582448d232f877e37300d9f020d928de85c77eb66d828691812c5ef3f59e36",
+        ),
+        notes=(
+            "The first half of its steps ran under a schedule for 0.32 of the text; then all five were set to 0.22, and "
+            "its rate fell to the shorter schedule's at once. The command as it stands begins with the shorter one.",
         ),
     ),
     "autocomplete-nlstm": _completion(
