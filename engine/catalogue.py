@@ -199,8 +199,8 @@ MODELS: dict[str, ModelCard] = {
             "7b6d315fb083631feec7b1b7e1fa672dfa8dad610ba53f22341516d141829c42",
         ),
         notes=(
-            "The first third of its steps ran under a schedule for 0.32 of the text; then all five were set to 0.22, and "
-            "its rate fell to the shorter schedule's at once. The command as it stands begins with the shorter one.",
+            "The first third of its steps ran under a schedule for 0.32 of the text; then all five were set to 0.22, "
+            "and its rate fell to the shorter schedule's at once. The command as it stands begins with the shorter one.",
         ),
     ),
     "autocomplete-lstm": _completion(
@@ -213,8 +213,8 @@ MODELS: dict[str, ModelCard] = {
             "73582448d232f877e37300d9f020d928de85c77eb66d828691812c5ef3f59e36",
         ),
         notes=(
-            "The first half of its steps ran under a schedule for 0.32 of the text; then all five were set to 0.22, and "
-            "its rate fell to the shorter schedule's at once. The command as it stands begins with the shorter one.",
+            "The first half of its steps ran under a schedule for 0.32 of the text; then all five were set to 0.22, "
+            "and its rate fell to the shorter schedule's at once. The command as it stands begins with the shorter one.",
         ),
     ),
     "autocomplete-nlstm": _completion(
