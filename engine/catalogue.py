@@ -200,7 +200,7 @@ MODELS: dict[str, ModelCard] = {
         ),
         notes=(
             "The first third of its steps ran under a schedule for 0.32 of the text; then all five were set to 0.22, "
-            "and its rate fell to the shorter schedule's at once. The command as it stands begins with the shorter one.",
+            "and its rate fell to the shorter schedule's at once. The command as it is begins with the shorter one.",
         ),
     ),
     "autocomplete-lstm": _completion(
@@ -214,7 +214,7 @@ MODELS: dict[str, ModelCard] = {
         ),
         notes=(
             "The first half of its steps ran under a schedule for 0.32 of the text; then all five were set to 0.22, "
-            "and its rate fell to the shorter schedule's at once. The command as it stands begins with the shorter one.",
+            "and its rate fell to the shorter schedule's at once. The command as it is begins with the shorter one.",
         ),
     ),
     "autocomplete-nlstm": _completion(
