@@ -17,6 +17,7 @@ STYLE = """
 /* on a narrow screen charts scroll sideways: squeezed, their labels would lie upon each other */
 :is(.st-key-heatmap, .st-key-units, .st-key-rows, .st-key-measures, .st-key-agreement) { overflow-x: auto; }
 :is(.st-key-heatmap, .st-key-units, .st-key-rows, .st-key-measures, .st-key-agreement) > * { min-width: 34rem; }
+.st-key-numbers { overflow-x: auto; }  /* a wide table */
 """
 st.html(f"<style>{STYLE}</style>")
 

@@ -71,14 +71,7 @@ def distance(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None
         (name, f"{profile.mean_lag:.1f}", _lag(averaged.get(name)))
         for name, profile in sorted(found.items(), key=lambda item: -item[1].mean_lag)
     ]
-    st.html(
-        viz.small_table(
-            ("network", "this text", "validation text"),
-            rows,
-            caption="Mean distance of influence, in characters",
-            theme=theme,
-        )
-    )
+    _table(("network", "this text", "validation text"), rows, "Mean distance of influence, in characters", theme)
     _where_averages_come_from(averaged)
 
 
@@ -155,15 +148,17 @@ def accuracy(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None
     )
     rows = [(name, *map(_percent, scores.top1)) for name, scores in found.items()]
     rows.append(("prefix table", *map(_percent, first.table)))
-    st.html(
-        viz.small_table(
-            ("known letters", *names), rows, caption="First suggestion right, on books not learned from", theme=theme
-        )
-    )
+    _table(("known letters", *names), rows, "First suggestion right, on books not learned from", theme)
     st.caption(
         "The table suggests the most frequent word that begins with the letters typed. The article's networks had "
         "16,386 words of another text, so their figures are for reference only."
     )
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str, theme: viz.Theme) -> None:
+    """A table that scrolls where it is wider than the page."""
+    with st.container(key="numbers"):
+        st.html(viz.small_table(heads, rows, caption=caption, theme=theme))
 
 
 def _percent(share: float | None) -> str:
