@@ -143,14 +143,6 @@ def influence_by_distance(text: ConnectedText, longest: int | None = None) -> Di
     return DistanceProfile(totals, counts.astype(np.int64), float((shares * distances).sum()))
 
 
-def mean_lag(text: ConnectedText) -> float:
-    """How far back a suggestion looks on average: the mean over rows t̃ of Σ_t (t̃ − t) |c(t, t̃)| / Σ_t |c(t, t̃)|.
-
-    In characters, 0 for a network that looks at the last one only; NaN where no row counts.
-    """
-    return influence_by_distance(text).mean_lag
-
-
 def hits(text: ConnectedText, top: int) -> tuple[int, int]:
     """At how many characters the desired word is among the first `top` suggestions, and how many have a desired word.
 

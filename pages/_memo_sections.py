@@ -12,8 +12,6 @@ from engine.card_completion import ARTICLE
 from engine.cards import completion_scores, memory_figures
 from engine.catalogue import ModelCard
 from engine.memorization import MOST_KNOWN, hits, influence_by_distance, memorization_score, remembers_shorter
-from engine.training.autocomplete.memory import PASSAGES
-from engine.training.autocomplete.scores import LENGTH
 from engine.types import ConnectedText
 from pages import _shared
 from pages._memo import PRESENTER, VIEW, pick_network
@@ -72,7 +70,7 @@ def distance(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None
         for name, profile in sorted(found.items(), key=lambda item: -item[1].mean_lag)
     ]
     _table(("network", "this text", "validation text"), rows, "Mean distance of influence, in characters", theme)
-    _where_averages_come_from(averaged)
+    _where_averages_come_from(cards)
 
 
 def memory(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None:
@@ -108,7 +106,7 @@ def memory(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None:
         "few letters are known."
     )
     _article_claim(averaged)
-    _where_averages_come_from(averaged)
+    _where_averages_come_from(cards)
 
 
 def _article_claim(averaged: Mapping[str, Mapping[str, Any]]) -> None:
@@ -179,13 +177,15 @@ def _lag(figures: Mapping[str, Any] | None) -> str:
     return f"{figures['mean_lag']:.1f} ({low:.1f} to {high:.1f})"
 
 
-def _where_averages_come_from(averaged: Mapping[str, object]) -> None:
-    view = VIEW.current()
-    if not averaged:
+def _where_averages_come_from(cards: Sequence[ModelCard]) -> None:
+    """On what was measured; the sets of all networks are cut from the same text."""
+    view, figures = VIEW.current(), next(filter(None, map(memory_figures, cards)), None)
+    if figures is None:
         return
     mode = "squared" if view.mode == "squared" else "one-hot"
     note = " (there is none for the mode embedding)" if view.mode == "embedding" else ""
     st.caption(
-        f"Averages over validation text: {PASSAGES} passages of at most {LENGTH} characters of books not learned from, "
-        f"{mode}{note}, the word being typed as the target; in brackets and as bands 95 % intervals over passages."
+        f"Averages over validation text: {figures['passages']} passages with {figures['characters']:,} characters of "
+        f"books not learned from, {mode}{note}, the word being typed as the target; in brackets and as bands 95 % "
+        "intervals over passages."
     )

@@ -70,7 +70,7 @@ SHORTCUTS = """
 def show() -> None:
     """Read what is in the box."""
     text = st.session_state["memo box"]
-    VIEW.change(text=text, position=-1) if text != VIEW.current().text else VIEW.change()
+    VIEW.change(**({"text": text, "position": -1} if text != VIEW.current().text else {}))
     VIEW.touch()
 
 

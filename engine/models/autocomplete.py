@@ -6,13 +6,13 @@ predicts the word that it belongs to. Five networks of about one size: tanh, GRU
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from engine.characters import CHARACTERS
 from engine.errors import ConfigError, InputTooLong, Unsupported
 from engine.models.recurrent import CellKind, Recording, RecurrentStack, State
 from engine.models.taps import NO_TAPS, UNTAPPED, Taps
@@ -39,7 +39,7 @@ class AutocompleteConfig:
 
     cell: BodyKind
     words: int
-    characters: int = 28
+    characters: int = CHARACTERS
     embedding: int = 64
     width: int = 384
     layers: int = 2
@@ -276,13 +276,3 @@ def parameter_counts(config: AutocompleteConfig) -> dict[str, int]:
         model = Autocomplete(config)
     parts = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
     return parts | {"total": sum(parts.values())}
-
-
-def parameter_table(shapes: Mapping[str, AutocompleteConfig] = SHAPES) -> str:
-    """The counts of each shape as a Markdown table."""
-    lines = ["| model | layers × width | embedding | body | output | total |", "|---|---|---:|---:|---:|---:|"]
-    for name, config in shapes.items():
-        counts = parameter_counts(config)
-        numbers = " | ".join(f"{counts[part]:,}" for part in ("embedding", "body", "output", "total"))
-        lines.append(f"| {name} | {config.layers}×{config.width} | {numbers} |")
-    return "\n".join(lines)

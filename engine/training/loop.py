@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import safetensors.torch
@@ -18,10 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import ConfigError
-from engine.models.transformer import Transformer
 from engine.training.config import TrainingConfig
 from engine.training.data import Batch
-from engine.training.loss import cross_entropy
+from engine.training.learners import Learner, learner_of
 
 SNAPSHOTS = 8
 LOG_SECONDS = 15.0
@@ -41,39 +40,12 @@ def keep_freed_memory() -> None:
             libc.mallopt(trim_threshold, (1 << 31) - 1)
 
 
-class Learner(nn.Module):
-    """The model and the auxiliary head that is used in training only."""
-
-    def __init__(self, model: Transformer) -> None:
-        super().__init__()
-        self.model = model
-        self.antecedent = nn.Linear(model.config.width, model.config.width)
-
-    def losses(self, batch: Batch, config: TrainingConfig, compute: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Cross-entropy per target token, and per pronoun of its noun's first piece (0 without pronouns), in nats."""
-        device = self.antecedent.weight.device
-        source, read, predicted, pronouns, antecedents = (
-            torch.from_numpy(array).to(device)
-            for array in (batch.source, batch.read, batch.predicted, batch.pronouns, batch.antecedents)
-        )
-        model = self.model
-        mask = model.source_mask(source)
-        memory = model.run_encoder(model.embedding(source).to(compute), mask)
-        hidden = model.run_decoder(model.embedding(read).to(compute), memory, mask)
-        keep = predicted != model.config.pad
-        matrix = model.embedding.tokens.weight
-        translation = cross_entropy(hidden[keep], matrix, predicted[keep], config.smoothing)
-        if not len(antecedents) or not config.antecedent_weight:
-            return translation, torch.zeros((), device=device)
-        at_pronouns = self.antecedent(memory[pronouns[:, 0], pronouns[:, 1]])
-        return translation, cross_entropy(at_pronouns, matrix, antecedents)
-
-
 @dataclass(frozen=True, slots=True)
 class Precision:
     """A float32 learner that is updated, and a copy in the compute type that runs.
 
-    The embedding stays float32 in both: its gradient sums over every occurrence of a piece, which bfloat16 cannot.
+    The embedding stays float32 in both: its gradient sums over every occurrence of a piece, which bfloat16 cannot. So
+    does all of a recurrent translator, whose products alone are rounded.
     """
 
     master: Learner
@@ -84,7 +56,7 @@ class Precision:
     def of(cls, master: Learner, compute: torch.dtype) -> Precision:
         working = copy.deepcopy(master)
         for module in working.modules():
-            if isinstance(module, (nn.Linear, nn.LayerNorm)):
+            if isinstance(module, master.rounded):
                 module.to(compute)
         return cls(master, working, compute)
 
@@ -106,6 +78,39 @@ def rate_at(progress: float, peak: float, warmup: float) -> float:
     if progress < warmup:
         return peak * progress / warmup
     return peak * max(0.0, 1.0 - progress) / (1.0 - warmup)
+
+
+class Elapsed(Protocol):
+    """What a run has used up."""
+
+    step: int
+
+    @property
+    def minutes(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How much of a run is over.
+
+    Attributes:
+        state: where it stands.
+        minutes: the most that it takes.
+        steps: after which it ends, if the minutes suffice; 0 for as many as they allow.
+    """
+
+    state: Elapsed
+    minutes: float
+    steps: float
+
+    @property
+    def share(self) -> float:
+        """The larger of the minutes' and the steps' share, over 1 when a run is finished.
+
+        Steps count from their middle: the first one's share comes from its number, not from the clock.
+        """
+        by_clock = self.state.minutes / self.minutes
+        return max(by_clock, (self.state.step + 0.5) / self.steps) if self.steps else by_clock
 
 
 @dataclass(slots=True)
@@ -147,18 +152,20 @@ def train(
     minutes: float,
     *,
     initial: dict[str, Tensor] | None = None,
+    vectors: Tensor | None = None,
     device: str = "cpu",
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> dict[str, Tensor]:
-    """Train until `minutes` of wall-clock time are used, over all the calls that resumed the same run.
+    """Train until the updates are made or `minutes` of wall-clock time are used, over all calls on the same run.
 
     Args:
         config: the run.
         stream: gives an endless stream of batches for a seed.
         validation: batches whose mean loss is logged.
         run: folder for `log.jsonl` and `checkpoint.safetensors`; a checkpoint there is resumed.
-        minutes: length of the whole schedule.
+        minutes: the most that the whole schedule takes; it ends earlier only by `config.updates`.
         initial: weights of the model to start from instead of random ones.
+        vectors: (vocabulary, width), token vectors to start from.
         device: "cpu", "cuda" or "mps".
         report: called every few seconds.
 
@@ -171,15 +178,18 @@ def train(
     torch.manual_seed(config.seed)
     keep_freed_memory()
     run.mkdir(parents=True, exist_ok=True)
-    model = Transformer(config.model)
+    learner = learner_of(config)
+    if vectors is not None:
+        learner.model.embedding.tokens.load_state_dict({"weight": vectors})
     if initial is not None:
-        model.load_state_dict(initial)
-    precision = Precision.of(Learner(model).to(device), torch.bfloat16)
+        learner.model.load_state_dict(initial)
+    precision = Precision.of(learner.to(device), torch.bfloat16)
     optimizer = torch.optim.AdamW(
         precision.master.parameters(), lr=0.0, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.01, fused=device != "mps"
     )
     clock = Clock(run, precision, optimizer)
-    before = clock.minutes / minutes if clock.step else 0.0  # share of the schedule that earlier calls used
+    schedule = Schedule(clock, minutes, config.updates)
+    before = schedule.share if clock.step else 0.0  # what earlier calls used
     if before >= 1:
         raise ConfigError(
             f"The run in {run} has used {clock.minutes:.1f} minutes already. Give more --minutes, or another --out."
@@ -190,7 +200,7 @@ def train(
     totals, last_log, last_save = np.zeros(3), time.monotonic(), time.monotonic()
     try:
         for batch in stream(config.seed + clock.step):
-            share = clock.minutes / minutes
+            share = schedule.share
             while average.count < len(marks) and share >= marks[average.count]:
                 average.add(precision.master.model)
             if share >= 1:

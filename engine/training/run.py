@@ -12,10 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 
+from engine.catalogue import card
 from engine.errors import ConfigError
+from engine.models.seq2seq import Seq2SeqConfig
 from engine.text import Subwords
 from engine.training.config import TrainingConfig, to_json
 from engine.training.data import (
@@ -33,10 +36,11 @@ from engine.training.data import (
     train_tokenizer,
 )
 from engine.training.loop import Progress, train
-from engine.weights import TOKENIZER, WEIGHTS, read_json, write_json
+from engine.weights import TOKENIZER, WEIGHTS, read_json, verify, write_json
 
 RECORD, CORPORA, VALIDATION = "run.json", "corpora.npz", "validation.npz"
 VALIDATION_BATCH = 64
+VECTORS = "embedding.tokens.weight"
 log = logging.getLogger("saccade")
 
 
@@ -73,7 +77,8 @@ def prepare(
         if {key: record.get(key) for key in identity} != json.loads(json.dumps(identity)):
             raise ConfigError(f"{run} holds a run with other settings. Give another --out, or delete that folder.")
     else:
-        tokenizer = initial.folder / TOKENIZER if initial else None
+        given = initial.folder if initial else (card(config.vectors).folder if config.vectors else None)
+        tokenizer = given / TOKENIZER if given else None
         pairs = _write_corpora(config, data, run, tokenizer)
         write_json(run / RECORD, {**identity, "pairs": pairs, **(about or {})})
     return with_available_sources(config, load_corpora(run / CORPORA))
@@ -149,10 +154,34 @@ def run_training(
     start = None
     if initial:
         start = {name: t.float() for name, t in safetensors.torch.load_file(initial.folder / WEIGHTS).items()}
-    averaged = train(config, stream, validation_batches(run), run, minutes, initial=start, device=device, report=report)
+    vectors = token_vectors(config) if config.vectors and not initial else None
+    averaged = train(
+        config, stream, validation_batches(run), run, minutes,
+        initial=start, vectors=vectors, device=device, report=report,
+    )  # fmt: skip
     path = run / WEIGHTS
     safetensors.torch.save_file(averaged, path)
     return path
+
+
+def token_vectors(config: TrainingConfig) -> torch.Tensor:
+    """Those of the shipped model that the configuration names, float32 (vocabulary, width).
+
+    Raises:
+        ConfigError: they have another shape.
+        UnknownModel, WeightsMissing, WeightsDamaged: there is no such model here.
+    """
+    found = card(config.vectors)
+    verify(found)
+    with safetensors.safe_open(found.folder / WEIGHTS, framework="pt") as file:
+        vectors: torch.Tensor = file.get_tensor(VECTORS).float()
+    model = config.model
+    wanted = (model.vocabulary, model.embedding if isinstance(model, Seq2SeqConfig) else model.width)
+    if vectors.shape != wanted:
+        raise ConfigError(
+            f"The token vectors of {config.vectors} are {tuple(vectors.shape)}; this configuration asks for {wanted}."
+        )
+    return vectors
 
 
 def hardware(device: str) -> str:

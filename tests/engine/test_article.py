@@ -11,7 +11,7 @@ import pytest
 
 from engine.article import MOST_BYTES, MOST_ROWS, read_article
 from engine.errors import EmptyInput, InputError, InputTooLong
-from engine.memorization import hits, influence_by_distance, mean_lag, memorization_score, with_mode
+from engine.memorization import hits, influence_by_distance, memorization_score, with_mode
 from engine.types import MASKED
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "shared" / "reference" / "memorization-in-rnns"
@@ -59,11 +59,11 @@ def test_the_metrics_of_a_file_by_hand():
         (0.5, 2), (pytest.approx(0.5, abs=1e-7), 2), (pytest.approx(0.125, abs=1e-7), 1),
     ]  # fmt: skip
     # lags 0, 1/10, 2/2, (16·3 + 9·2 + 16)/50, (4 + 3 + 4·2 + 9)/16
-    assert mean_lag(text) == pytest.approx((0 + 0.1 + 1 + 82 / 50 + 24 / 16) / 5, rel=1e-6)
+    assert influence_by_distance(text).mean_lag == pytest.approx((0 + 0.1 + 1 + 82 / 50 + 24 / 16) / 5, rel=1e-6)
     rooted = with_mode(text, "one-hot")
     # 2 | 1 3 | 1 0 1 | 4 3 4 3 | 1 1 2 3 1
     assert [one.total for one in memorization_score(rooted, 2)] == pytest.approx([0.5, 0.5, 0.25], rel=1e-6)
-    assert mean_lag(rooted) == pytest.approx((0 + 0.25 + 1 + 22 / 14 + 14 / 8) / 5, rel=1e-6)
+    assert influence_by_distance(rooted).mean_lag == pytest.approx((0 + 0.25 + 1 + 22 / 14 + 14 / 8) / 5, rel=1e-6)
     assert influence_by_distance(text).shares[4] == pytest.approx(1 / 16, rel=1e-6)
 
 
@@ -221,5 +221,5 @@ def test_the_published_numbers():
         [0.82, 0.55, 0.44],
         [0.64, 0.06, 0.04],
     ]
-    assert [round(mean_lag(text), 1) for text in texts] == [10.8, 6.8, 1.0]
-    assert [round(mean_lag(with_mode(text, "one-hot")), 1) for text in texts] == [27.2, 19.6, 2.2]
+    assert [round(influence_by_distance(text).mean_lag, 1) for text in texts] == [10.8, 6.8, 1.0]
+    assert [round(influence_by_distance(with_mode(text, "one-hot")).mean_lag, 1) for text in texts] == [27.2, 19.6, 2.2]

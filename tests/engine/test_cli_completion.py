@@ -14,7 +14,8 @@ from engine import catalogue, cli_training
 from engine.cards import CURVE, TRAINING, completion_scores, markdown, memory_figures, scores_of
 from engine.errors import ConfigError, Unsupported
 from engine.training.autocomplete import loop
-from engine.training.autocomplete.config import CONFIGS, AutocompleteTraining, to_json
+from engine.training.autocomplete.config import CONFIGS, AutocompleteTraining
+from engine.training.config import to_json
 from engine.weights import CONFIG, WEIGHTS, read_json, sha256_of, write_json
 
 

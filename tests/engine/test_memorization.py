@@ -17,7 +17,6 @@ from engine.memorization import (
     agreement_by_position,
     hits,
     influence_by_distance,
-    mean_lag,
     memorization_score,
     rank_agreement,
     remembers_shorter,
@@ -101,7 +100,7 @@ def test_one_character():
     text = connect(" ", [[3]])
     assert memorization_score(text, 0) == (MassByKnown(0, 0.0, 1),)
     profile = influence_by_distance(text)
-    assert profile.shares.tolist() == [1.0] and profile.mean_lag == mean_lag(text) == 0.0
+    assert profile.shares.tolist() == [1.0] and profile.mean_lag == influence_by_distance(text).mean_lag == 0.0
     assert np.isnan(agreement_by_position(text, np.ones((1, 1)), 0)).all()
 
 
@@ -115,7 +114,7 @@ def test_signed_numbers_count_by_their_size():
     signed = [[value * (-1) ** (row + column) for column, value in enumerate(line)] for row, line in enumerate(ROWS)]
     text, other = connect(TEXT, ROWS), connect(TEXT, signed, mode="gradient × input")
     assert memorization_score(other) == memorization_score(text)
-    assert mean_lag(other) == mean_lag(text)
+    assert influence_by_distance(other).mean_lag == influence_by_distance(text).mean_lag
 
 
 def test_nothing_is_lost_below_the_range_of_float32():
@@ -124,7 +123,9 @@ def test_nothing_is_lost_below_the_range_of_float32():
     # the same shares up to the float32 rounding of a row divided by its largest number
     found, expected = memorization_score(small), memorization_score(connect(TEXT, ROWS))
     assert [one.total for one in found] == pytest.approx([one.total for one in expected], rel=1e-7)
-    assert mean_lag(small) == pytest.approx(mean_lag(connect(TEXT, ROWS)), rel=1e-7)
+    assert influence_by_distance(small).mean_lag == pytest.approx(
+        influence_by_distance(connect(TEXT, ROWS)).mean_lag, rel=1e-7
+    )
 
 
 # --- Distances --------------------------------------------------------------------------------------------------------
@@ -138,7 +139,7 @@ def test_the_profile_and_the_mean_lag_by_hand():
     assert profile.shares == approx([0.675, 0.09375, 0.25, 0.125, 0.25])
     # rows' lags: 0, 1/4, 0, (2·1 + 3·1)/4, (1·1 + 2·4 + 4·2)/8
     assert profile.lag == pytest.approx(0.25 + 1.25 + 17 / 8)
-    assert mean_lag(connect(TEXT, ROWS)) == profile.mean_lag == pytest.approx(3.625 / 5)
+    assert influence_by_distance(connect(TEXT, ROWS)).mean_lag == profile.mean_lag == pytest.approx(3.625 / 5)
 
 
 def test_masked_rows_are_not_in_the_profile():
@@ -153,7 +154,7 @@ def test_a_shorter_profile_keeps_the_lag():
     short, long = influence_by_distance(text, 1), influence_by_distance(text, 7)
     assert short.totals == approx([3.375, 0.375]) and short.counts.tolist() == [5, 4]
     assert long.counts.tolist() == [5, 4, 3, 2, 1, 0, 0, 0]
-    assert short.mean_lag == long.mean_lag == mean_lag(text)
+    assert short.mean_lag == long.mean_lag == influence_by_distance(text).mean_lag
 
 
 def test_a_window_ends_the_distances_that_count():
@@ -165,7 +166,7 @@ def test_a_window_ends_the_distances_that_count():
 
 def test_without_rows_there_is_no_lag():
     text = connect(TEXT, ROWS, masked=(0, 1, 2, 3, 4))
-    assert math.isnan(mean_lag(text)) and np.isnan(influence_by_distance(text).shares).all()
+    assert math.isnan(influence_by_distance(text).mean_lag) and np.isnan(influence_by_distance(text).shares).all()
 
 
 # --- Several texts ----------------------------------------------------------------------------------------------------
@@ -314,7 +315,7 @@ def test_rows_are_not_compared_with_each_other(text, seed, exponent):
 
 def test_what_looks_further_back_has_a_larger_lag():
     texts = [connect(TEXT, [[0] * (row - back) + [1] for row in range(5)]) for back in (0, 1, 2, 3, 4)]
-    lags = [mean_lag(text) for text in texts]
+    lags = [influence_by_distance(text).mean_lag for text in texts]
     assert all(one < two for one, two in pairwise(lags))
 
 

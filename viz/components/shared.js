@@ -259,3 +259,22 @@ function headPatches({ heads, colours, numbered }, toggle, isolate) {
   arrows(group, patches, { back: "ArrowLeft", forward: "ArrowRight" });
   return { group, patches };
 }
+
+/** The edge of a box, inside it. */
+function paintFrame(painter, { x, y, width, height }, thick, colour) {
+  for (const side of [y, y + height - thick]) painter.rect({ x, y: side, width, height: thick, colour });
+  for (const side of [x, x + width - thick]) painter.rect({ x: side, y, width: thick, height, colour });
+}
+
+/** Text in lines of at most `width` pixels, broken at spaces. */
+function wrapped(text, width, font) {
+  const context = make("canvas").getContext("2d");
+  context.font = font;
+  const lines = [];
+  for (const word of text.split(" ")) {
+    const longer = lines.length ? `${lines.at(-1)} ${word}` : word;
+    if (lines.length && context.measureText(longer).width <= width) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
+}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from engine.errors import ConfigError
 from engine.models.autocomplete import AutocompleteConfig
+from engine.training.config import read_run
 from engine.weights import from_json
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -71,20 +71,4 @@ def read_config(name: str) -> AutocompleteTraining:
     Raises:
         ConfigError: no such file, no JSON, unknown keys, impossible values.
     """
-    path = Path(name) if name.endswith(".json") else CONFIGS / f"{name}.json"
-    if not path.is_file():
-        shipped = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.json")))
-        raise ConfigError(f"There is no configuration {name!r}. Give a .json file or one of: {shipped}.")
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path.name} is not valid JSON: {error}.") from error
-    if not isinstance(values, dict) or not isinstance(values.get("model"), dict):
-        raise ConfigError(f"{path.name} needs a JSON object with a 'model' object inside.")
-    values["model"] = from_json(AutocompleteConfig, values["model"], f"{path.name}, model")
-    return from_json(AutocompleteTraining, values, path.name)
-
-
-def to_json(config: AutocompleteTraining | AutocompleteConfig) -> dict[str, Any]:
-    """The configuration as `read_config` takes it."""
-    return asdict(config)
+    return read_run(name, CONFIGS, partial(from_json, AutocompleteConfig), AutocompleteTraining)

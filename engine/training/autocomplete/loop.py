@@ -24,6 +24,7 @@ from engine.training.loop import (
     LOG_SECONDS,
     SNAPSHOTS,
     Average,
+    Schedule,
     keep_freed_memory,
     rate_at,
 )
@@ -160,27 +161,3 @@ def validation_loss(model: nn.Module, text: Text, length: int) -> float:
     """Mean cross-entropy in nats over the characters of a text whose word is in the vocabulary."""
     reading = read(model, text, length)
     return float(reading.surprise[reading.counted].mean())
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """How much of a run is over.
-
-    Attributes:
-        state: where it stands.
-        minutes: the most that it takes.
-        steps: after which it ends, if the minutes suffice; 0 for as many as they allow.
-    """
-
-    state: Checkpoint
-    minutes: float
-    steps: float
-
-    @property
-    def share(self) -> float:
-        """The larger of the minutes' and the steps' share, over 1 when a run is finished.
-
-        Steps count from their middle: the first one's share comes from its number, not from the clock.
-        """
-        by_clock = self.state.minutes / self.minutes
-        return max(by_clock, (self.state.step + 0.5) / self.steps) if self.steps else by_clock

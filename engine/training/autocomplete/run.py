@@ -13,10 +13,11 @@ from torch import Tensor
 
 from engine.errors import ConfigError
 from engine.models.autocomplete import Autocomplete
-from engine.training.autocomplete.config import AutocompleteTraining, to_json
+from engine.training.autocomplete.config import AutocompleteTraining
 from engine.training.autocomplete.loop import Progress, train
 from engine.training.autocomplete.prepared import Prepared, load_prepared, prepare, save_prepared
 from engine.training.autocomplete.scores import autocomplete_scores
+from engine.training.config import to_json
 from engine.training.run import RECORD, hardware
 from engine.weights import CONFIG, WEIGHTS, load_weights, read_json, sha256_of, write_json
 

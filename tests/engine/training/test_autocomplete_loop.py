@@ -20,11 +20,12 @@ from engine.models.autocomplete import SHAPES, Autocomplete, AutocompleteConfig,
 from engine.training import loop as shared_loop
 from engine.training.autocomplete import checkpoint, gradient, loop
 from engine.training.autocomplete.batches import Feed
-from engine.training.autocomplete.config import CONFIGS, AutocompleteTraining, read_config, to_json
+from engine.training.autocomplete.config import CONFIGS, AutocompleteTraining, read_config
 from engine.training.autocomplete.gradient import gradient_of, loss_of
 from engine.training.autocomplete.loop import Progress, Schedule, train
 from engine.training.autocomplete.scores import autocomplete_scores
 from engine.training.autocomplete.text import Text, encode
+from engine.training.config import to_json
 
 # The word before tells which of three words with the same four letters is meant; the table takes the most frequent.
 NOUNS = {"red": "control", "old": "contract", "wet": "contrast", "my": "internal", "no": "interest", "a": "interval"}

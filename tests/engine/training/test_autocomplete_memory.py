@@ -15,7 +15,6 @@ from engine.errors import ConfigError
 from engine.memorization import (
     agreement_by_position,
     influence_by_distance,
-    mean_lag,
     memorization_score,
     rank_agreement,
 )
@@ -162,10 +161,16 @@ def test_scores_are_those_of_the_passages(cell, data, monkeypatch):
     for mode in ("one-hot", "squared"):
         own = [one if mode == "one-hot" else recomputed(completer, one, mode) for one in read]
         rows = [influence_by_distance(one).rows for one in own]
-        lag = np.average([mean_lag(one) for one in own], weights=rows)
+        lag = np.average([influence_by_distance(one).mean_lag for one in own], weights=rows)
         assert scores[mode]["mean_lag"] == pytest.approx(lag, rel=1e-5)
         low, high = scores[mode]["mean_lag_interval"]
-        assert min(map(mean_lag, own)) - 1e-5 <= low < lag < high <= max(map(mean_lag, own)) + 1e-5
+        assert (
+            min(influence_by_distance(one).mean_lag for one in own) - 1e-5
+            <= low
+            < lag
+            < high
+            <= max(influence_by_distance(one).mean_lag for one in own) + 1e-5
+        )
         by_known = [[memorization_score(one)[known] for one in own] for known in range(9)]
         for known, found in enumerate(scores[mode]["memorization"]["by_known"]):
             count = sum(one.rows for one in by_known[known])

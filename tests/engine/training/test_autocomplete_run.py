@@ -20,11 +20,12 @@ from engine.errors import ConfigError, WeightsMissing
 from engine.models.autocomplete import Autocomplete, AutocompleteConfig
 from engine.training.autocomplete import __main__ as command
 from engine.training.autocomplete import loop
-from engine.training.autocomplete.config import AutocompleteTraining, to_json
+from engine.training.autocomplete.config import AutocompleteTraining
 from engine.training.autocomplete.export import export, rounding
 from engine.training.autocomplete.run import run_training
 from engine.training.autocomplete.scores import held_out_scores
 from engine.training.autocomplete.text import encode
+from engine.training.config import to_json
 from engine.weights import load_weights, read_json, save_weights, sha256_of
 
 SENTENCE = "the cat and the dog ran to the sea but the hen sat on a hat in the sun"

@@ -58,17 +58,6 @@ function widthOf(text, font) {
   return ruler.measureText(text).width;
 }
 
-/** `text` in lines of at most `width` pixels, broken between words. */
-function wrapped(text, width, font) {
-  const lines = [];
-  for (const word of text.split(/\s+/)) {
-    const longer = lines.length ? `${lines.at(-1)} ${word}` : word;
-    if (lines.length && widthOf(longer, font) <= width) lines[lines.length - 1] = longer;
-    else lines.push(word);
-  }
-  return lines;
-}
-
 /** The legend's numbers from its lower to its upper end, with ≤ or ≥ where values lie beyond. */
 function ticks({ limit, digits, diverging }, values) {
   const beyond = (sign) => values.some((value) => sign * value > limit * (1 + 1e-6));

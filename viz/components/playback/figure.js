@@ -205,7 +205,7 @@ class PlaybackFigure extends PlaybackWeights {
         (looks[name]?.[i] ?? []).forEach(([colour, weight], n, all) =>
           painter.rect({ ...box, x: box.x + (n * box.width) / all.length, width: box.width / all.length, colour, opacity: shade(weight) }));
         if (now || classList.contains("pointed")) painter.rect({ ...box, colour: theme.accent, opacity: 0.22 });
-        if (classList.contains("read")) frame(painter, box, 1.5, theme.accent);
+        if (classList.contains("read")) paintFrame(painter, box, 1.5, theme.accent);
         const y = above + (i + 0.5) * row;
         painter.text({ x, y, text: label, colour: special || resting ? theme.muted : theme.text, size, font, align, style: special ? "italic" : "normal" });
         if (name === "c" && i) painter.text({ x: box.x + box.width - 4, y, text: this.chances[i - 1], colour: theme.muted, size: size * 0.8, font, align: "right" });
