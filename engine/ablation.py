@@ -14,7 +14,7 @@ import numpy as np
 from engine.decisions import Questions, forced_log_odds, require_questions
 from engine.evidence import Rate, Report, rate
 from engine.interventions import Head, Means
-from engine.models.transformer import TransformerConfig
+from engine.models.translator import TranslatorConfig
 from engine.runner import Runner
 from engine.types import KINDS
 
@@ -145,13 +145,14 @@ def drop_interval(on: np.ndarray, off: np.ndarray, rng: np.random.Generator) -> 
     return float(low), float(high)
 
 
-def random_heads(chosen: Sequence[Head], config: TransformerConfig, rng: np.random.Generator) -> tuple[Head, ...]:
+def random_heads(chosen: Sequence[Head], config: TranslatorConfig, rng: np.random.Generator) -> tuple[Head, ...]:
     """Random heads, of each kind as many as chosen ones: others than those, as long as there are others."""
     drawn: list[Head] = []
     for kind in KINDS:
         own = {head for head in chosen if head.kind == kind}
-        layers = config.encoder_layers if kind == "encoder" else config.decoder_layers
-        every = [Head(kind, layer, head) for layer in range(layers) for head in range(config.heads)]
+        every = [
+            Head(kind, layer, head) for layer in range(config.attention_layers(kind)) for head in range(config.heads)
+        ]
         others = [head for head in every if head not in own]
         taken = [others[i] for i in rng.permutation(len(others))[: len(own)]]
         short = len(own) - len(taken)

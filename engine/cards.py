@@ -185,7 +185,11 @@ class _Words(Protocol):
     def tables(self, scores: Mapping[str, Any], /) -> Iterator[str]: ...
 
 
-_WORDS: Mapping[Family, _Words] = {"transformer": card_translation, "autocomplete": card_completion}
+_WORDS: Mapping[Family, _Words] = {
+    "transformer": card_translation,
+    "seq2seq": card_translation,
+    "autocomplete": card_completion,
+}
 
 
 def markdown(card: ModelCard) -> str:

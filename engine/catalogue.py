@@ -11,7 +11,7 @@ from engine.errors import UnknownModel
 
 ASSETS = Path(__file__).parent.parent / "assets"
 
-Family = Literal["transformer", "autocomplete"]
+Family = Literal["transformer", "seq2seq", "autocomplete"]
 Capability = Literal["translate", "encoder", "decoder", "cross", "interventions", "search", "complete", "states"]
 
 
@@ -21,14 +21,14 @@ class ModelCard:
 
     Attributes:
         name: what `engine.load` or `engine.load_completer` takes.
-        family: what gives it: "transformer" `engine.load`, "autocomplete" `engine.load_completer`.
+        family: what gives it: "transformer" and "seq2seq" `engine.load`, "autocomplete" `engine.load_completer`.
         title: for a menu.
         summary: one sentence for a screen.
         sha256: checksum of every file of the model, by file name; "weights.safetensors" among them.
         supports: what pages may ask of it: "translate", the kinds of attention maps it has, and
             "interventions": its heads can be changed and its output differentiated, and "search": its output is
             searched for token by token; "complete": it suggests words as characters are typed, and "states": its
-            recurrent states and gates can be looked at.
+            recurrent states can be looked at.
         longest: the most source tokens it takes, </s> included; of the family "autocomplete" the most characters that
             it reads at once.
         data: what it was trained on, with licences.
@@ -124,6 +124,72 @@ def _completion(
     )
 
 
+def _recurrent(
+    attention: str,
+    title: str,
+    summary: str,
+    sha256: tuple[str, str],
+    supports: frozenset[Capability] = frozenset({"translate", "cross", "search", "states"}),
+    limits: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> ModelCard:
+    """The card of a recurrent translator; what all four share stands here once.
+
+    Args:
+        attention: the end of its name.
+        title: the end of its title.
+        summary: see `ModelCard`.
+        sha256: of weights.safetensors and config.json.
+        supports: see `ModelCard`.
+        limits: its own, before those of all.
+        notes: its own, before those of all.
+    """
+    files = {"weights.safetensors": sha256[0], "tokenizer.model": _TOKENIZER, "config.json": sha256[1]}
+    return ModelCard(
+        name=f"en-fr-rnn-{attention}",
+        family="seq2seq",
+        title=f"English → French GRU: {title}",
+        summary=summary,
+        sha256=files,
+        supports=supports,
+        longest=128,
+        data=(
+            "Tatoeba English-French pairs (149,332), CC-BY 2.0 FR",
+            "Europarl pairs of at most 30 words (600,000 in the file, of which a part was seen), no known restriction",
+            "Public-domain books (5,958 pairs)",
+            "The subword vocabulary and the token vectors that it starts from are those of en-fr: its card says what "
+            "they were made from",
+        ),
+        licence="Apache-2.0",
+        limits=(
+            *limits,
+            "It is there to be compared and looked at: the Transformer en-fr translates better.",
+            "Short everyday sentences and sentences of parliament are its home; rare words, names and numbers are "
+            "often wrong.",
+            "It was trained on pairs of at most 64 tokens a side and of at most 30 words; longer input is taken up to "
+            "the limit and gets worse.",
+        ),
+        notes=(
+            *notes,
+            "The four recurrent translators differ in the attention alone: the same pairs in the same order, the same "
+            "vocabulary, as many updates, the same widths and the same random seed.",
+            "One wiring for all: the state before a step is the query, and the step reads the token and the context "
+            "(Bahdanau et al. 2015, section 3.1). Keys are projected to the decoder's width for every score.",
+            "Departures from Luong et al. 2015, where dot and general come from: there the state after the step is the "
+            "query, the attentional vector is fed into the next step (input feeding), encoder and decoder are stacked "
+            "LSTMs of equal width that read in one direction, and keys are not projected.",
+            "Departures from Bahdanau et al. 2015: two encoder layers where the paper has one, both ends of the "
+            "encoder start the decoder where the paper takes the backward one, a tanh layer before the output matrix "
+            "where the paper has maxout, and subwords where the paper has words.",
+            "One embedding for source, target and output, as in en-fr.",
+            "No dropout and little training: a fraction of the updates of the papers, on 2 CPU cores. Longer training "
+            "is likely to make all four better.",
+        ),
+    )
+
+
+_TOKENIZER = "e221fc9523057c6767c988e02d8e8cda350ea6656658b675ed6c02e3089263b1"  # of en-fr and of all that share it
+
 MODELS: dict[str, ModelCard] = {
     "en-fr": ModelCard(
         name="en-fr",
@@ -132,7 +198,7 @@ MODELS: dict[str, ModelCard] = {
         summary="An encoder-decoder Transformer in the shape of Attention Is All You Need, narrower.",
         sha256={
             "weights.safetensors": "679e8addccb175f6e44d307de609adf57addfc765fa1047aecbe800007fba313",
-            "tokenizer.model": "e221fc9523057c6767c988e02d8e8cda350ea6656658b675ed6c02e3089263b1",
+            "tokenizer.model": _TOKENIZER,
             "config.json": "4e4c9270f8f13cbd9f0e768381b21dd33bbb30f98810ce42fe1d0961f956d364",
         },
         supports=frozenset({"translate", "encoder", "decoder", "cross", "interventions", "search"}),
@@ -172,6 +238,46 @@ MODELS: dict[str, ModelCard] = {
             "The second run goes on from the first at half its learning rate, with more of Europarl and its text "
             "normalised as typed text is.",
             "In the grammar, animal and street never meet, animal is never tired and street never wide.",
+        ),
+    ),
+    "en-fr-rnn-none": _recurrent(
+        "none",
+        "no attention",
+        "A recurrent encoder-decoder whose decoder knows the source as one vector: the bottleneck.",
+        (
+            "4bd4f45db8be8da9b5399f03b37846089fdfbb32b43d813f5019ba547b154b1f",
+            "5032a58176919359d86cc28d720d34ae1d082c7f5738a2be60a54264396b75b7",
+        ),
+        supports=frozenset({"translate", "search", "states"}),
+        limits=("It has no attention: what its one vector does not hold of a long sentence is lost.",),
+        notes=("The vector is read at every step, as in Cho et al. 2014, section 2.2.",),
+    ),
+    "en-fr-rnn-additive": _recurrent(
+        "additive",
+        "additive attention",
+        "A recurrent encoder-decoder with additive attention, after Bahdanau et al. 2015.",
+        (
+            "e4eb700a49e960080829cc0ec3a724addbc3a0218bc5036bb4ed9626c77b1b04",
+            "c4db7b126bee61cad4c7fa0b1c308de455bbf9a0f2f7fca1591e7459d63fe0df",
+        ),
+    ),
+    "en-fr-rnn-dot": _recurrent(
+        "dot",
+        "dot-product attention",
+        "A recurrent encoder-decoder whose attention score is the dot product, after Luong et al. 2015.",
+        (
+            "b5ed81fb15f52502afc4872094754642a0b3af0dbd5b6750076f851cede09f27",
+            "d6f93504a5eed7600c93c0103d037c2655d2136e40984c266986174d5ab5791f",
+        ),
+    ),
+    "en-fr-rnn-general": _recurrent(
+        "general",
+        "general attention",
+        "A recurrent encoder-decoder whose attention score is a product with a matrix between, after Luong et al. "
+        "2015.",
+        (
+            "b1de6e97a2a70cae0aafe4a9a6bdb5b58bfb81e96e29066590a34dd3bb227bfe",
+            "140792d52a5136b3cef4d478fee8f1e4827c04194f484db2d6cd3a65c84ebb5e",
         ),
     ),
     "autocomplete-rnn": _completion(

@@ -175,6 +175,7 @@ def load_any(name: str, device: str) -> Runner | Completer:
 app.command()(cli_training.train)
 app.command()(cli_training.export)
 app.command("fetch-data")(cli_training.fetch_data)
+app.command()(cli_training.bottleneck)
 
 
 def main() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,11 +20,14 @@ from engine.cli_progress import bar, counter
 from engine.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from engine.models.autocomplete import AutocompleteConfig
-    from engine.models.transformer import TransformerConfig
+    from engine.models.translator import TranslatorConfig
     from engine.training.run import Start
 
 MOST_CHANGED, MOST_BLEU_LOST = 0.02, 0.2  # of what rounding to float16 may do
+_MARKS: dict[str, Family] = {"cell": "autocomplete", "attention": "seq2seq"}  # what only their shapes have
 FOLDERS = ("en-fr", "english")  # of what fetch-data writes
 
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", envvar="SACCADE_DEVICE")]
@@ -31,7 +36,7 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", envva
 def train(
     config: Annotated[str, typer.Argument(help="A shipped configuration's name, or a .json file.")],
     data: Annotated[Path, typer.Option(help="Folder with the texts, as `saccade fetch-data` writes it.")],
-    minutes: Annotated[float, typer.Option(help="Wall-clock length of the whole schedule.", min=0.05)],
+    minutes: Annotated[float, typer.Option(help="Wall-clock length of the whole schedule, at most.", min=0.05)],
     out: Annotated[Path | None, typer.Option(help="Run folder; an unfinished run there goes on.")] = None,
     init: Annotated[str | None, typer.Option(help="Continue from this shipped model's weights.")] = None,
     device: DeviceOption = "auto",
@@ -57,11 +62,12 @@ def family_of(config: str) -> Family:
             model = json.loads(Path(config).read_text("utf-8"))["model"]
         except (OSError, ValueError, LookupError, TypeError):
             model = None  # whoever reads it says what is wrong
-        return "autocomplete" if isinstance(model, dict) and "cell" in model else "transformer"
+        keys = model if isinstance(model, dict) else {}
+        return next((family for key, family in _MARKS.items() if key in keys), "transformer")
     if (COMPLETION / f"{config}.json").is_file():
         return "autocomplete"
     if (TRANSLATION / f"{config}.json").is_file():
-        return "transformer"
+        return family_of(str(TRANSLATION / f"{config}.json"))
     shipped = sorted(path.stem for folder in (TRANSLATION, COMPLETION) for path in folder.glob("*.json"))
     raise ConfigError(f"There is no configuration {config!r}. Give a .json file or one of: {', '.join(shipped)}.")
 
@@ -138,28 +144,31 @@ def default_folder(name: str, init: str | None) -> Path:
     return Path("runs") / (f"{name}-from-{init}" if init else name)
 
 
-def initial_model(name: str, config: str, wanted: TransformerConfig) -> Start:
+def initial_model(name: str, config: str, wanted: TranslatorConfig) -> Start:
     """A shipped model to go on from, verified to be whole and of the shape that a run wants.
 
     Raises:
         UnknownModel, WeightsMissing, WeightsDamaged, ConfigError: each says what to do.
     """
-    from engine.models.transformer import TransformerConfig
+    from engine.models.translator import translator_config
     from engine.training.run import Start
 
-    card = _same_shape(name, config, wanted, TransformerConfig)
+    card = _same_shape(name, config, wanted, translator_config)
     return Start(card.identity, card.folder)
 
 
 def initial_completer(name: str, config: str, wanted: AutocompleteConfig) -> ModelCard:
     """The same for a network that completes words: its card."""
     from engine.models.autocomplete import AutocompleteConfig
+    from engine.weights import from_json
 
-    return _same_shape(name, config, wanted, AutocompleteConfig)
+    return _same_shape(name, config, wanted, partial(from_json, AutocompleteConfig))
 
 
-def _same_shape(name: str, config: str, wanted: Any, kind: type) -> ModelCard:
-    from engine.weights import CONFIG, from_json, read_json, verify
+def _same_shape(
+    name: str, config: str, wanted: Any, shape: Callable[[Mapping[str, Any], str], DataclassInstance]
+) -> ModelCard:
+    from engine.weights import CONFIG, read_json, verify
 
     card = catalogue.card(name)
     if card.family != family_of(config):
@@ -168,7 +177,7 @@ def _same_shape(name: str, config: str, wanted: Any, kind: type) -> ModelCard:
             "its own kind: see `saccade models`."
         )
     verify(card)
-    given, other = asdict(from_json(kind, read_json(card.folder / CONFIG), CONFIG)), asdict(wanted)
+    given, other = asdict(shape(read_json(card.folder / CONFIG), CONFIG)), asdict(wanted)
     for key in given:
         if key != "max_length" and given[key] != other[key]:  # positions are no weights
             raise ConfigError(
@@ -243,3 +252,37 @@ def fetch_data(
         with bar("books", len(books.BOOKS)) as advance:
             for path in books.fetch_books(folder, report=advance):
                 print(path)
+
+
+def bottleneck(
+    data: Annotated[Path, typer.Option(help="Folder with the texts, as `saccade fetch-data` writes it.")],
+    models: Annotated[str | None, typer.Option(help="Names with commas between; all translators without it.")] = None,
+    save: Annotated[bool, typer.Option("--save", help="Write assets/bottleneck.json, which the app draws.")] = False,
+    lines: Annotated[int | None, typer.Option(help="Measure so many lines only: a quick look.")] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Measure how good translations are by the length of their source: BLEU and token accuracy of every translator."""
+    from engine.bottleneck import notes, table, translators, write_bottleneck
+    from engine.runner import load
+    from engine.training.bleu import require_sacrebleu
+    from engine.training.bottleneck import bottleneck as summarise
+    from engine.training.bottleneck import measure, read_lines
+
+    if save and lines is not None:
+        raise InputError("What is saved is measured on all lines. Leave out --lines, or --save.")
+    names = translators() if models is None else [name.strip() for name in models.split(",")]
+    for name in names:
+        if "translate" not in catalogue.card(name).supports:
+            raise InputError(f"{name} does not translate. Choose of: {', '.join(translators())}.")
+    require_sacrebleu()
+    pairs = read_lines(data, lines)
+    measured = []
+    for name in dict.fromkeys(names):
+        with bar(f"{name}: translating, then predicting {len(pairs)} lines", 2 * len(pairs)) as advance:
+            measured.append(measure(load(name, device), pairs, advance))
+    found = summarise(measured, pairs, data)
+    print(table(found))
+    if save:
+        print(write_bottleneck(found))
+        for note in notes(found):
+            print(note, file=sys.stderr)

@@ -135,7 +135,7 @@ def forced_log_odds(
 
 def _batch(runner: Runner, asked: Sequence[Question], taps: Taps) -> np.ndarray:
     """The log-odds of a few decisions in one forward."""
-    model, device = runner.model, runner.device
+    model, device = runner.transformer, runner.device
     source = pad_rows([one.source for one in asked], PAD, device)
     read = pad_rows([one.fork.prefix for one in asked], PAD, device)  # padded at the end, which causality hides
     mask = model.source_mask(source)
@@ -192,7 +192,7 @@ def head_effects(
     instead: Instead = averages(reference_means(runner.model, runner.tokenizer)) if by == "mean" else nothing
     changes: dict[Kind, list[np.ndarray]] = {kind: [] for kind in KINDS}
     for one in questions.asked:
-        for kind, change in sweep(runner.model, one.source, one.fork, instead).change.items():
+        for kind, change in sweep(runner.transformer, one.source, one.fork, instead).change.items():
             changes[kind].append(change)
         report(1)
     total = len(questions.asked)

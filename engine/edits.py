@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from engine.errors import InputError
 from engine.interventions import Force, Head, Intervention, KnockOut, Patch
 from engine.models.taps import Place, Tap, Taps
-from engine.models.transformer import DecoderState, Transformer, TransformerConfig
+from engine.models.translator import Translator, TranslatorConfig
 
 Edit = Callable[[Tensor, int], Tensor]
 """From weights or outputs (B, H, Q, ...), and the position of their first row, to the same, changed."""
@@ -56,19 +57,19 @@ def _chain(edits: Sequence[Edit], first: int) -> Callable[[Tensor], Tensor] | No
 class Intervened:
     """A model with a decoder (`engine.decoding.step.StepModel`) whose every forward has the edits."""
 
-    model: Transformer
+    model: Translator
     edits: Edits
 
-    def encode(self, source: Tensor) -> DecoderState:
+    def encode(self, source: Tensor) -> Any:
         return self.model.encode(source, self.edits.at)
 
-    def step(self, state: DecoderState, tokens: Tensor) -> tuple[Tensor, DecoderState]:
+    def step(self, state: Any, tokens: Tensor) -> tuple[Tensor, Any]:
         return self.model.step(state, tokens)
 
 
 def compile_edits(
     interventions: Iterable[Intervention],
-    config: TransformerConfig,
+    config: TranslatorConfig,
     *,
     means: Callable[[], Outputs],
     donor: Callable[[Patch], Outputs],
@@ -99,9 +100,9 @@ def compile_edits(
     return Edits({k: tuple(v) for k, v in weights.items()}, {k: tuple(v) for k, v in outputs.items()})
 
 
-def check_head(head: Head, config: TransformerConfig) -> None:
+def check_head(head: Head, config: TranslatorConfig) -> None:
     """Raises InputError where the model has no such head."""
-    layers = config.encoder_layers if head.kind == "encoder" else config.decoder_layers
+    layers = config.attention_layers(head.kind)
     if not (0 <= head.layer < layers and 0 <= head.head < config.heads):
         raise InputError(
             f"There is no {head.name}: the model has {layers} {head.kind} layers of {config.heads} heads. "
@@ -109,7 +110,7 @@ def check_head(head: Head, config: TransformerConfig) -> None:
         )
 
 
-def _by_place(heads: Iterable[Head], config: TransformerConfig) -> dict[Place, list[int]]:
+def _by_place(heads: Iterable[Head], config: TranslatorConfig) -> dict[Place, list[int]]:
     places: defaultdict[Place, list[int]] = defaultdict(list)
     for head in heads:
         check_head(head, config)

@@ -153,7 +153,8 @@ def read_heads(runner: Runner, cases: Sequence[Case], report: Report = lambda do
         first: the index of the first case, for messages.
     """
     config = runner.model.config
-    layers: dict[Kind, int] = {"encoder": config.encoder_layers, "cross": config.decoder_layers}
+    kinds: tuple[Kind, ...] = ("encoder", "cross")
+    layers = {kind: config.attention_layers(kind) for kind in kinds}
     right = {kind: np.zeros((len(cases), count, config.heads), dtype=bool) for kind, count in layers.items()}
     measured = {kind: np.zeros(len(cases), dtype=bool) for kind in layers}
     problems = []

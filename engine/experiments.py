@@ -114,7 +114,7 @@ def sweep_heads(runner: Runner, text: str, decision: Decision, how: How, other: 
         instead = averages(reference_means(runner.model, runner.tokenizer))
     elif how == "other":
         instead = _from_sentence(runner, runner.encode(other), source, fork)
-    return sweep(runner.model, source.ids, fork, instead)
+    return sweep(runner.transformer, source.ids, fork, instead)
 
 
 @torch.inference_mode()
@@ -250,6 +250,5 @@ def force_at(
 def all_heads(runner: Runner, kind: Kind, layer: int | None = None) -> tuple[Head, ...]:
     """Every head of a kind, or of one of its layers."""
     config = runner.model.config
-    layers = config.encoder_layers if kind == "encoder" else config.decoder_layers
-    chosen = range(layers) if layer is None else (layer,)
+    chosen = range(config.attention_layers(kind)) if layer is None else (layer,)
     return tuple(Head(kind, index, head) for index in chosen for head in range(config.heads))

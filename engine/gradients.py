@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.models.taps import NO_TAPS, Place, Tap, Taps
-from engine.models.transformer import Transformer
+from engine.models.translator import Translator
+from engine.types import Kind
 
 
 class Differentiable(Protocol):
@@ -79,7 +80,7 @@ def input_gradients(model: Differentiable, source: Sequence[int], objective: Obj
 
 
 def attention_gradients(
-    model: Transformer, source: Sequence[int], objective: Objective
+    model: Translator, source: Sequence[int], objective: Objective
 ) -> dict[Place, tuple[Tensor, Tensor]]:
     """Every attention weight and the gradient of the objective with respect to it.
 
@@ -93,9 +94,10 @@ def attention_gradients(
     added: dict[Place, Tensor] = {}
     buffers: dict[Place, Tensor] = {}
     long, wide = len(source), len(objective.prefix)
-    shapes: dict[Place, tuple[int, int]] = {("encoder", layer): (long, long) for layer in range(len(model.encoder))}
-    for layer in range(len(model.decoder)):
-        shapes["decoder", layer], shapes["cross", layer] = (wide, wide), (wide, long)
+    sides: dict[Kind, tuple[int, int]] = {"encoder": (long, long), "decoder": (wide, wide), "cross": (wide, long)}
+    shapes: dict[Place, tuple[int, int]] = {
+        (kind, layer): shape for kind, shape in sides.items() for layer in range(model.config.attention_layers(kind))
+    }
     like = model.embedding.tokens.weight
     for place, shape in shapes.items():
         added[place] = like.new_zeros((1, model.config.heads, *shape)).requires_grad_()

@@ -66,14 +66,14 @@ def value_weighted_of(runner: Runner, text: str, kind: Kind) -> AttentionMap:
 @torch.inference_mode()
 def _value_norms(runner: Runner, trace: Trace) -> dict[Kind, np.ndarray]:
     """‖v W_O‖ by kind, float32 (layer, head, key)."""
-    model, config = runner.model, runner.model.config
+    model = runner.transformer
+    config = model.config
     like = model.embedding.tokens.weight
     edits = runner.edits(trace.request.interventions).at(0)
     taps: dict[Place, Tap] = {}
     for kind in KINDS:
-        layers = config.encoder_layers if kind == "encoder" else config.decoder_layers
-        shape = (1, config.heads, len(trace.maps[kind].key_tokens), config.width // config.heads)
-        for layer in range(layers):
+        shape = (1, config.heads, len(trace.maps[kind].key_tokens), config.head_width)
+        for layer in range(config.attention_layers(kind)):
             taps[kind, layer] = replace(edits.get((kind, layer), UNTAPPED), values=like.new_empty(shape))
     model(runner.tensor(trace.source.ids), runner.tensor(trace.read.ids), taps)
     norms: dict[Kind, np.ndarray] = {}

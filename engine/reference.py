@@ -15,18 +15,19 @@ from torch import Tensor
 
 from engine.decoding.search import pad_rows
 from engine.models.taps import Place, Tap
-from engine.models.transformer import Transformer
+from engine.models.translator import Translator
 from engine.text import PAD, START, Subwords
+from engine.types import KINDS
 
 SENTENCES = 200
 NAME = f"the mean over {SENTENCES} sentences of the pronoun grammar's validation half"
 BATCH = 40
 
 _lock = threading.Lock()
-_known: WeakKeyDictionary[Transformer, dict[Place, Tensor]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Translator, dict[Place, Tensor]] = WeakKeyDictionary()
 
 
-def reference_means(model: Transformer, tokenizer: Subwords) -> dict[Place, Tensor]:
+def reference_means(model: Translator, tokenizer: Subwords) -> dict[Place, Tensor]:
     """`mean_outputs` over the reference set that `NAME` names: computed once for a model, about a second."""
     with _lock:
         if model not in _known:
@@ -41,7 +42,7 @@ def reference_means(model: Transformer, tokenizer: Subwords) -> dict[Place, Tens
 
 
 @torch.inference_mode()
-def mean_outputs(model: Transformer, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[Place, Tensor]:
+def mean_outputs(model: Translator, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[Place, Tensor]:
     """The mean of each head's output before W_O over all positions of teacher-forced pairs.
 
     Args:
@@ -51,7 +52,6 @@ def mean_outputs(model: Transformer, pairs: Sequence[tuple[Sequence[int], Sequen
     Returns:
         By sublayer, (H, d/H).
     """
-    config = model.config
     device = model.embedding.tokens.weight.device
     sums: dict[Place, Tensor] = {}
     counts: dict[str, int] = {"source": 0, "target": 0}
@@ -68,19 +68,15 @@ def mean_outputs(model: Transformer, pairs: Sequence[tuple[Sequence[int], Sequen
             rows = (source if place[0] == "encoder" else target) != PAD  # (B, Q)
             total = (tap.outputs * rows[:, None, :, None]).sum(dim=(0, 2))
             sums[place] = sums.get(place, torch.zeros_like(total)) + total
-    assert len(sums) == config.encoder_layers + 2 * config.decoder_layers
     return {place: total / counts["source" if place[0] == "encoder" else "target"] for place, total in sums.items()}
 
 
-def output_buffers(model: Transformer, batch: int, source: int, target: int) -> dict[Place, Tap]:
+def output_buffers(model: Translator, batch: int, source: int, target: int) -> dict[Place, Tap]:
     """Taps that write down what every head gives, for texts of so many tokens."""
     config, like = model.config, model.embedding.tokens.weight
     taps: dict[Place, Tap] = {}
-    for layer in range(config.encoder_layers):
-        shape = (batch, config.heads, source, config.width // config.heads)
-        taps["encoder", layer] = Tap(outputs=like.new_empty(shape))
-    for layer in range(config.decoder_layers):
-        shape = (batch, config.heads, target, config.width // config.heads)
-        taps["decoder", layer] = Tap(outputs=like.new_empty(shape))
-        taps["cross", layer] = Tap(outputs=like.new_empty(shape))
+    for kind in KINDS:
+        shape = (batch, config.heads, source if kind == "encoder" else target, config.head_width)
+        for layer in range(config.attention_layers(kind)):
+            taps[kind, layer] = Tap(outputs=like.new_empty(shape))
     return taps

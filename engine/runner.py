@@ -6,20 +6,23 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 
 from engine.catalogue import ModelCard, card
 from engine.decoding.search import Vocabulary, greedy_many
+from engine.decoding.step import MapModel, StepModel
 from engine.edits import Edits, Intervened, Outputs, compile_edits
 from engine.errors import DeviceError, InputError, InputTooLong, Unsupported
 from engine.interventions import Intervention, Patch
-from engine.models.transformer import Transformer, TransformerConfig
+from engine.models.transformer import Transformer
+from engine.models.translator import Translator, translator, translator_config
 from engine.reference import output_buffers, reference_means
 from engine.text import END, PAD, START, UNKNOWN, WHO, Subwords, french_spacing, normalise, with_start
 from engine.types import AttentionMap, Kind, Tokens, Trace, TraceRequest
-from engine.weights import CONFIG, TOKENIZER, WEIGHTS, from_json, load_weights, read_json, verify
+from engine.weights import CONFIG, TOKENIZER, WEIGHTS, load_weights, read_json, verify
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 ALTERNATIVES = 5  # most probable tokens kept for each output step
@@ -66,13 +69,31 @@ def guard_memory(device: str) -> Iterator[None]:
 class Runner:
     """A translation model ready to run. It keeps weights only; every result is returned and none is stored."""
 
-    def __init__(self, card: ModelCard, model: Transformer, tokenizer: Subwords, device: str) -> None:
+    def __init__(self, card: ModelCard, model: Translator, tokenizer: Subwords, device: str) -> None:
         self.card = card
         self.model = model
         self.tokenizer = tokenizer
         self.device = device
         who = tokenizer.id_of(WHO)
         self.vocabulary = Vocabulary(PAD, START, END, banned=(PAD, UNKNOWN, START, who))
+
+    @property
+    def steps(self) -> MapModel[Any]:
+        """The model as searches see it."""
+        return self.model
+
+    @property
+    def transformer(self) -> Transformer:
+        """The model, where only a Transformer will do.
+
+        Raises:
+            Unsupported: it is none.
+        """
+        if not isinstance(self.model, Transformer):
+            raise Unsupported(
+                f"{self.card.name} has no attention of source or output with itself: choose a Transformer."
+            )
+        return self.model
 
     def encode(self, text: str) -> Tokens:
         """Tokens of a source text, </s> last.
@@ -107,7 +128,7 @@ class Runner:
         """
         sources = [self._numbered(index, texts).ids for index in range(len(texts))]
         with guard_memory(self.device):
-            outputs = greedy_many(self.model, sources, self.vocabulary, LONGEST_OUTPUT, self.device, report)
+            outputs = greedy_many(self.steps, sources, self.vocabulary, LONGEST_OUTPUT, self.device, report)
         return [self.tokenizer.decode(ids) for ids in outputs]
 
     def _numbered(self, index: int, texts: Sequence[str]) -> Tokens:
@@ -147,8 +168,7 @@ class Runner:
             logprobs = outputs.logits[0].float().log_softmax(-1)
             chosen = logprobs.gather(1, self.tensor(predicted.ids).T)[:, 0].cpu().numpy()
             alternatives = self._alternatives(logprobs)
-            arrays = {"encoder": outputs.encoder, "decoder": outputs.decoder, "cross": outputs.cross}
-            maps = {kind: array[:, 0].float().cpu().numpy() for kind, array in arrays.items()}
+            maps = {kind: array[:, 0].float().cpu().numpy() for kind, array in outputs.by_kind.items()}
         axes: dict[Kind, tuple[Tokens, Tokens, Tokens | None]] = {
             "encoder": (source, source, None),
             "decoder": (read, read, predicted),
@@ -160,7 +180,7 @@ class Runner:
             read=read,
             predicted=predicted,
             translation=predicted.text,
-            maps={kind: AttentionMap(kind, maps[kind], *tokens) for kind, tokens in axes.items()},
+            maps={kind: AttentionMap(kind, weights, *axes[kind]) for kind, weights in maps.items()},
             token_logprobs=np.minimum(chosen, 0.0),
             alternatives=alternatives,
             device=self.device,
@@ -199,7 +219,7 @@ class Runner:
         if request.target is not None:
             return self._forced(request.target)
         limit = max(1, min(request.max_length, LONGEST_OUTPUT))  # a request may come from an address
-        model = Intervened(self.model, edits) if request.interventions else self.model
+        model: StepModel[Any] = Intervened(self.model, edits) if request.interventions else self.steps
         return self.tokenizer.decode_tokens(greedy_many(model, [source.ids], self.vocabulary, limit, self.device)[0])
 
     def _forced(self, target: str) -> Tokens:
@@ -248,14 +268,13 @@ def load(name: str, device: str = "auto", dtype: str = "float32") -> Runner:
         Unsupported: no such dtype, or the model does not translate.
     """
     found = card(name)
-    if found.family != "transformer":
+    if "translate" not in found.supports:
         raise Unsupported(f"{name} completes words and does not translate: use engine.load_completer({name!r}).")
     where = pick_device(device)
     if dtype not in DTYPES:
         raise Unsupported(f"There is no dtype {dtype!r}. Choose one of: {', '.join(DTYPES)}.")
     verify(found)
-    config = from_json(TransformerConfig, read_json(found.folder / CONFIG), CONFIG)
-    model = Transformer(config)
+    model = translator(translator_config(read_json(found.folder / CONFIG), CONFIG))
     load_weights(model, found.folder / WEIGHTS)
     with guard_memory(where):
         model.requires_grad_(False).eval().to(device=where, dtype=DTYPES[dtype])

@@ -23,7 +23,7 @@ from engine.connectivity_blocks import Mode, Report
 from engine.edits import Edits
 from engine.interventions import to_json
 from engine.models.taps import NO_TAPS, Taps
-from engine.models.transformer import Transformer
+from engine.models.translator import Translator
 from engine.reduce import select
 from engine.runner import Runner, guard_memory
 from engine.types import AttentionMap, Connectivity, Measure, Tokens, Trace, TraceRequest
@@ -145,7 +145,7 @@ def saliency_of(runner: Runner, trace: Trace, mode: Mode = "one-hot", report: Re
 class _Edited(nn.Module):
     """A model whose forward has edits, for gradients through it; it shares the model's weights."""
 
-    def __init__(self, model: Transformer, edits: Edits) -> None:
+    def __init__(self, model: Translator, edits: Edits) -> None:
         super().__init__()
         self.model, self.edits = model, edits
         self.training = model.training

@@ -11,7 +11,7 @@ from engine.analysis import merge_words
 from engine.catalogue import ModelCard
 from engine.decoding.tree import Look, SearchRequest, look_at, prefix_of, token_of
 from engine.errors import InputError
-from engine.types import BeamNode, BeamTree
+from engine.types import AttentionMap, BeamNode, BeamTree
 from pages import _shared
 from pages._lab import PRESENTER
 from pages._search import MOST_FORCED, VIEW, SearchView
@@ -40,24 +40,32 @@ def draw(card: ModelCard, tree: BeamTree, request: SearchRequest, view: SearchVi
             if not view.presenter:
                 _force(card, tree, view, found.text)
         with right:
-            attention = merge_words(found.attention)
-            shown = LinesView(
-                layer=attention.layers - 1,
-                heads=tuple(range(attention.heads)),
-                query=(len(attention.query_tokens) - 1,),
-            )
-            data = lines_data(
-                attention,
-                shown,
-                theme=theme,
-                scale=scale,
-                controls="heads",
-                start_id=f"{VIEW.epoch()} {view.tree} {view.node}",
-                file_name="beam-attention",
-            )
-            st.markdown("Where each step on the way looked in the source, as the search recorded it")
-            with st.container(key="node-lines"):
-                lines(data, key="beam node lines")
+            if found.attention is None:
+                st.markdown("This model has no attention: every step read the same summary of the source.")
+            else:
+                _looks(found.attention, view, theme, scale)
+
+
+def _looks(attention: AttentionMap, view: SearchView, theme: viz.Theme, scale: float) -> None:
+    """Where the steps to the node looked."""
+    attention = merge_words(attention)
+    shown = LinesView(
+        layer=attention.layers - 1,
+        heads=tuple(range(attention.heads)),
+        query=(len(attention.query_tokens) - 1,),
+    )
+    data = lines_data(
+        attention,
+        shown,
+        theme=theme,
+        scale=scale,
+        controls="heads",
+        start_id=f"{VIEW.epoch()} {view.tree} {view.node}",
+        file_name="beam-attention",
+    )
+    st.markdown("Where each step on the way looked in the source, as the search recorded it")
+    with st.container(key="node-lines"):
+        lines(data, key="beam node lines")
 
 
 def _said(node: BeamNode) -> str:

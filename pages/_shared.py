@@ -41,7 +41,11 @@ REPORTS = 50  # of progress in one computation that tells shares
 MOMENT = 0.4  # seconds without a progress bar
 TURN = 1e-3  # seconds in which a waiting session can begin
 Model = Runner | Completer
-LOADERS: Mapping[Family, Callable[[str, str], Model]] = {"transformer": load, "autocomplete": load_completer}
+LOADERS: Mapping[Family, Callable[[str, str], Model]] = {
+    "transformer": load,
+    "seq2seq": load,
+    "autocomplete": load_completer,
+}
 M = TypeVar("M")  # the model of a card: a Runner or a Completer
 R = TypeVar("R")
 Values = TypeVarTuple("Values")
@@ -247,11 +251,22 @@ def megabytes(card: ModelCard) -> float:
 
 
 def pick_model(*needs: Capability) -> ModelCard:
-    """A menu of the models that can do all of `needs`; no menu where there is only one."""
-    cards = [card for card in MODELS.values() if card.supports.issuperset(needs)]
+    """A menu of the models that can do all of `needs`; no menu where there is only one.
+
+    An address that names one of them chooses it, once: the menu may change it again.
+    """
+    cards = {card.name: card for card in MODELS.values() if card.supports.issuperset(needs)}
     if len(cards) == 1:
-        return cards[0]
-    return st.selectbox("Model", cards, format_func=lambda card: card.title, key="model")
+        return next(iter(cards.values()))
+    state, asked = st.session_state, st.query_params.get("model", "")
+    if asked != state.get("model asked"):
+        state["model asked"] = asked
+        if (name := asked.partition("@")[0]) in cards:
+            state["model"] = name
+    if state.get("model") not in cards:
+        state["model"] = next(iter(cards))
+    titles = {name: card.title for name, card in cards.items()}
+    return cards[st.selectbox("Model", titles, format_func=titles.__getitem__, key="model", persist_state="session")]
 
 
 def theme() -> viz.Theme:

@@ -58,6 +58,20 @@ def ready() -> None:
         st.session_state.setdefault(name, value)
 
 
+def meet(model: str) -> None:
+    """Another model than before: layers and heads of one mean nothing in another.
+
+    Args:
+        model: identity of the one that is shown now.
+    """
+    state = st.session_state
+    before, state["shown model"] = state.get("shown model", model), model
+    if before != model and state["opened"].model != model:
+        state["opened"], state["looks"], state["other"], state["axes"] = View(), {}, {}, {}
+        state["playback"] = PlaybackView()
+        touch()
+
+
 def touch() -> None:
     """Another map or view was chosen: components take over what Python holds, not what the reader did before."""
     st.session_state["epoch"] = st.session_state.get("epoch", 0) + 1

@@ -50,14 +50,18 @@ def choose(label: str, name: str, *, options: Sequence[str] | None = None, **of_
 
 
 def _controls(trace: Trace, presenter: bool) -> None:
-    gradient = st.session_state.get("measure") == "gradient"
     kinds: Sequence[Kind] = [kind for kind in KINDS if kind in trace.maps]
+    if not kinds and st.session_state.get("measure") != "gradient":
+        st.session_state["measure"] = "gradient"
+        st.info("This model has no attention. Gradients show what each output word rests on all the same.")
+    gradient = st.session_state.get("measure") == "gradient"
     if gradient:
         kinds = _gradient.fall_back()
     elif st.session_state.get("map") not in kinds:
         st.session_state["map"] = kinds[0]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        choose("Show", "measure", help=None if presenter else _gradient.HELP)
+        measures = list(NAMES["measure"]) if trace.maps else ["gradient"]
+        choose("Show", "measure", options=measures, help=None if presenter else _gradient.HELP)
         playing = st.session_state.get("view") == "playback"  # which shows all the maps
         about, told = ("What moves what", _gradient.MAP_HELP) if gradient else ("Who looks at whom", MAP_HELP)
         choose(about, "map", options=kinds, help=None if presenter else told, disabled=playing)

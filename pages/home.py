@@ -43,7 +43,7 @@ def preset_card(card: ModelCard, name: str, preset: Preset) -> None:
 def page() -> None:
     """Draw the page."""
     with _shared.errors_as_sentences():
-        card = _shared.pick_model("translate")
+        card = _shared.pick_model("translate", "encoder")
         st.title("See what a trained network looks at", anchor=False)
         st.markdown(
             "Type a sentence: a Transformer trained by this project translates it on this machine, and every head of "

@@ -23,6 +23,10 @@ from viz.curve import training_curve
 
 KINDS: Mapping[Family, tuple[str, str]] = {
     "transformer": ("Translation", "A sentence in, the same sentence in another language out."),
+    "seq2seq": (
+        "Translation with recurrent networks",
+        "The same task before the Transformer: four networks that differ in their attention alone, to be compared.",
+    ),
     "autocomplete": (
         "Word completion",
         "Characters in, at each of them the whole word that is being typed out: networks of one size, to be compared.",
@@ -45,6 +49,12 @@ _TRANSLATION: Mapping[Capability, tuple[str, str]] = {
     ),
     "search": ("Beam search", "the tree of a search for the output, step by step, or of samples"),
 }
+_RECURRENT: Mapping[Capability, tuple[str, str]] = {
+    "translate": _TRANSLATION["translate"],
+    "cross": ("Alignment", "which source words each output word looks at, beside the other models' alignments"),
+    "states": ("Alignment", "how the decoder made each word, step by step, and what the encoder's two directions hold"),
+    "search": _TRANSLATION["search"],
+}
 _COMPLETION: Mapping[Capability, tuple[str, str]] = {
     "complete": (
         "Memorization",
@@ -53,6 +63,7 @@ _COMPLETION: Mapping[Capability, tuple[str, str]] = {
 }
 OFFERS: Mapping[Family, Mapping[Capability, tuple[str, str]]] = {
     "transformer": _TRANSLATION,
+    "seq2seq": _RECURRENT,
     "autocomplete": _COMPLETION,
 }
 """What a page shows of a model of a kind that can do this; pages are named as in the menu."""

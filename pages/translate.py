@@ -215,7 +215,7 @@ def _strip(trace: Trace, theme: viz.Theme, title: str, key: str, *, words: bool)
 def summary(trace: Trace) -> str:
     """One line: what was done."""
     words = len(trace.request.text.split())
-    maps = ", ".join(f"{kind} {m.layers}×{m.heads}" for kind, m in trace.maps.items())
+    maps = ", ".join(f"{kind} {m.layers}×{m.heads}" for kind, m in trace.maps.items()) or "none"
     return (
         f"{words} words in {len(trace.source)} tokens → {len(trace.predicted)} tokens · maps: {maps} · "
         f"{trace.milliseconds:.0f} ms on {trace.device} · {trace.request.model}"
@@ -227,6 +227,7 @@ def page() -> None:
     with _shared.errors_as_sentences():
         card = _shared.pick_model("translate")
         problems = arrive(card)
+        _state.meet(card.identity)
         presenter = st.session_state.get("presenter", False)
         if presenter:
             st.html(f"<style>{LARGE}</style>")

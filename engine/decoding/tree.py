@@ -56,14 +56,14 @@ def search(runner: Runner, request: SearchRequest, report: Callable[[int], None]
     prefix = tuple(request.prefix)
     check_prefix(runner, prefix)
     if isinstance(options, SampleOptions):
-        found = sample_tree(runner.model, source.ids, runner.vocabulary, options, runner.device, prefix, report)
+        found = sample_tree(runner.steps, source.ids, runner.vocabulary, options, runner.device, prefix, report)
         counts: Sequence[int] = found.counts
         record, title = found.record, f"{options.samples} samples"
         greedy: tuple[int, ...] = ()
     else:
         alone = BeamOptions(beams=1, max_length=options.max_length, no_repeat=options.no_repeat)
         record, beside = search_side_by_side(
-            runner.model, source.ids, runner.vocabulary, (options, alone), runner.device, prefix, report
+            runner.steps, source.ids, runner.vocabulary, (options, alone), runner.device, prefix, report
         )
         counts, title = [1] * len(record.nodes), _title(options)
         greedy = beside.tokens(beside.found[0].node) if beside.found else ()
@@ -202,13 +202,14 @@ class Look:
 
     Attributes:
         text: what has been said with this token.
-        attention: where each step on the way looked in the source, as the search itself recorded it.
+        attention: where each step on the way looked in the source, as the search itself recorded it; None of a model
+            without attention.
         following: the most probable tokens after it as (label, log-probability), best first; none after </s>.
         asked: whether `following` was computed anew, since the search did not go on from here.
     """
 
     text: str
-    attention: AttentionMap
+    attention: AttentionMap | None
     following: tuple[tuple[str, float], ...]
     asked: bool
 
@@ -226,7 +227,8 @@ def look_at(runner: Runner, tree: BeamTree, node: int) -> Look:
     predicted = runner.tokenizer.decode_tokens(ids)
     rows = [tree.cross[tree.nodes[index].step - 1][tree.nodes[index].row] for index in path]
     weights = np.stack(rows, axis=2).astype(np.float32)  # (layer, head, step, source)
-    attention = AttentionMap("cross", weights, with_start(predicted), tree.source, predicted)
+    read = with_start(predicted)
+    attention = AttentionMap("cross", weights, read, tree.source, predicted) if weights.size else None
     last = tree.nodes[node]
     following: tuple[tuple[str, float], ...] = ()
     asked = False

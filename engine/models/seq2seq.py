@@ -8,7 +8,7 @@ Attention-based Neural Machine Translation".
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -20,6 +20,7 @@ from engine.errors import ConfigError
 from engine.models.recurrent import Cell, RecurrentStack
 from engine.models.scores import score_of
 from engine.models.taps import NO_TAPS, UNTAPPED, Change, Place, Tap, Taps
+from engine.types import Kind
 
 AttentionKind = Literal["none", "additive", "dot", "general"]
 ATTENTIONS: tuple[AttentionKind, ...] = get_args(AttentionKind)
@@ -65,19 +66,18 @@ class Seq2SeqConfig:
         return int(self.attention != "none")
 
     @property
-    def encoder_layers(self) -> int:
-        """Layers of attention in the encoder: it has none."""
-        return 0
-
-    @property
-    def decoder_layers(self) -> int:
-        """Layers of attention over the source."""
-        return self.heads
-
-    @property
     def context(self) -> int:
         """Width of what the decoder reads of the source at each step: both directions of the last layer."""
         return 2 * self.encoder_width
+
+    @property
+    def head_width(self) -> int:
+        """Width of what a head gives: the context."""
+        return self.context
+
+    def attention_layers(self, kind: Kind) -> int:
+        """Layers of a kind of attention: one over the source, if any."""
+        return self.heads if kind == "cross" else 0
 
 
 class TokenVectors(nn.Module):
@@ -199,6 +199,11 @@ class Seq2SeqMaps:
     logits: Tensor
     cross: Tensor
 
+    @property
+    def by_kind(self) -> dict[Kind, Tensor]:
+        """The maps by what they are; none without attention."""
+        return {"cross": self.cross} if len(self.cross) else {}
+
 
 class Seq2Seq(nn.Module):
     """The whole model. It holds weights only: nothing of a run stays on it.
@@ -232,15 +237,25 @@ class Seq2Seq(nn.Module):
     def read_source(self, vectors: Tensor, mask: Tensor | None) -> Source:
         """Token vectors (B, S, E) through the encoder."""
         lengths = None if mask is None else mask.sum(1)
-        x = vectors
-        for layer in self.encoder:
-            x = layer(x, lengths)
+        *_, x = self.encoder_layers(vectors, lengths)
         if mask is not None:
             x = x * mask[:, :, None]
         half = self.config.encoder_width
         last = x[:, -1] if lengths is None else x[torch.arange(len(x), device=x.device), lengths - 1]
         summary = torch.cat([last[:, :half], x[:, 0, half:]], dim=-1)
         return Source(x, None if self.keys is None else self.keys(x), summary, mask)
+
+    def encoder_layers(self, vectors: Tensor, lengths: Tensor | None) -> Iterator[Tensor]:
+        """The outputs (B, S, 2·H) of each encoder layer, forward half first, for token vectors (B, S, E).
+
+        Args:
+            vectors: the token vectors.
+            lengths: int64 (B,), of the rows without padding; None where nothing is padded.
+        """
+        x = vectors
+        for layer in self.encoder:
+            x = layer(x, lengths)
+            yield x
 
     def start(self, source: Source) -> Tensor:
         """The decoder's state (B, H) before its first step."""
@@ -249,9 +264,12 @@ class Seq2Seq(nn.Module):
     # --- One step of the decoder --------------------------------------------------------------------------------------
 
     def attend(self, hidden: Tensor, source: Source) -> tuple[Tensor, Tensor]:
-        """Where a state (B, H) looks: scores (B, S), −∞ at padding, and their softmax, exactly 0 there; float32."""
+        """Where a state (B, H) looks: scores (B, S), −∞ at padding, and their softmax, exactly 0 there; float32, or
+        float64 as the model is.
+        """
         assert self.score is not None and source.keys is not None
-        scores = self.score(hidden, source.keys).float()
+        scores = self.score(hidden, source.keys)
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         if source.mask is not None:
             scores = scores.masked_fill(~source.mask, -math.inf)
         return scores, scores.softmax(-1)
@@ -294,8 +312,7 @@ class Seq2Seq(nn.Module):
         """The decoder's states (B, T, H) after each step and the contexts (B, T, 2·H) that they read."""
         (cell,) = self.decoder.cells()
         tap, steps = taps.get(CROSS, UNTAPPED), vectors.shape[1]
-        if tap.values is not None:
-            tap.values[:, 0] = source.annotations
+        _note_values(tap, source)
         hidden, states, contexts = self.start(source), [], []
         for index, token in enumerate(self._project_tokens(cell, vectors).unbind(1)):
             context = self._look(hidden, source, _Step(tap, index, steps))
@@ -341,6 +358,7 @@ class Seq2Seq(nn.Module):
         (cell,) = self.decoder.cells()
         tap = (state.taps(state.length) if taps is None else taps).get(CROSS, UNTAPPED)
         vectors, source = self.embedding(tokens), state.source.expand(len(tokens))
+        _note_values(tap, source)
         hidden = state.hidden.expand(len(tokens), -1)
         context = self._look(hidden, source, _Step(tap, 0, 1))
         hidden = self._advance(cell, self._project_tokens(cell, vectors), context, hidden)
@@ -354,7 +372,13 @@ class Seq2Seq(nn.Module):
         own = state.taps(state.length)
         watched: Taps = {CROSS: replace(own.get(CROSS, UNTAPPED), weights=weights)} if heads else {}
         logprobs, state = self.step(state, tokens, {**own, **watched})
-        return logprobs, state, weights.transpose(1, 2)
+        return logprobs, state, weights.transpose(1, 2)[:, :heads]
+
+
+def _note_values(tap: Tap, source: Source) -> None:
+    """Write what attention averages, the annotations, into the tap's buffer."""
+    if tap.values is not None:
+        tap.values[:, 0] = source.annotations.detach()
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,7 +397,7 @@ class _Step:
         if self.tap.change_weights is not None:
             weights = self._changed(self.tap.change_weights, weights)
         if self.tap.weights is not None:
-            self.tap.weights[:, 0, self.index] = weights
+            self.tap.weights[:, 0, self.index] = weights.detach()
         return weights
 
     def given(self, context: Tensor) -> Tensor:
@@ -381,7 +405,7 @@ class _Step:
         if self.tap.change_outputs is not None:
             context = self._changed(self.tap.change_outputs, context)
         if self.tap.outputs is not None:
-            self.tap.outputs[:, 0, self.index] = context
+            self.tap.outputs[:, 0, self.index] = context.detach()
         return context
 
     def _changed(self, change: Change, row: Tensor) -> Tensor:

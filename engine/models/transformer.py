@@ -71,6 +71,15 @@ class TransformerConfig:
     def has_final_norm(self) -> bool:
         return self.norm == "pre" if self.final_norm is None else self.final_norm
 
+    @property
+    def head_width(self) -> int:
+        """Width of what a head gives: d/H."""
+        return self.width // self.heads
+
+    def attention_layers(self, kind: Kind) -> int:
+        """Layers of a kind of attention."""
+        return self.encoder_layers if kind == "encoder" else self.decoder_layers
+
 
 def sinusoids(length: int, width: int, layout: str = "interleaved") -> Tensor:
     """Position encodings. Source: Vaswani et al. 2017, section 3.5: sin and cos of pos / 10000^(2i/d).
@@ -256,6 +265,11 @@ class TransformerMaps:
     encoder: Tensor
     decoder: Tensor
     cross: Tensor
+
+    @property
+    def by_kind(self) -> dict[Kind, Tensor]:
+        """The maps by what they are."""
+        return {"encoder": self.encoder, "decoder": self.decoder, "cross": self.cross}
 
 
 def _no_taps(position: int) -> Taps:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.errors import ConfigError
-from engine.models.seq2seq import Seq2SeqConfig
-from engine.models.transformer import TransformerConfig
+from engine.models.translator import TranslatorConfig, translator_config
 from engine.weights import from_json
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class TrainingConfig:
     """
 
     name: str
-    model: TransformerConfig | Seq2SeqConfig
+    model: TranslatorConfig
     mixture: Mapping[str, float] = field(default_factory=dict)
     batch_tokens: int = 6144
     longest: int = 72
@@ -79,18 +78,7 @@ def read_config(name: str) -> TrainingConfig:
     Raises:
         ConfigError: no such file, no JSON, unknown keys, impossible values.
     """
-    return read_run(name, CONFIGS, translator_shape, TrainingConfig)
-
-
-def translator_shape(values: Mapping[str, Any], where: str) -> TransformerConfig | Seq2SeqConfig:
-    """The shape of a translator from a JSON object: a recurrent one names its attention.
-
-    Raises:
-        ConfigError: unknown or missing keys, impossible values.
-    """
-    if "attention" in values:
-        return from_json(Seq2SeqConfig, values, where)
-    return from_json(TransformerConfig, values, where)
+    return read_run(name, CONFIGS, translator_config, TrainingConfig)
 
 
 def read_run(name: str, folder: Path, shape: Callable[[Mapping[str, Any], str], object], run: type[R]) -> R:

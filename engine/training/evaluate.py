@@ -38,6 +38,7 @@ BY: Means = "mean"
 RANDOM_SETS, RANDOM_ON = 20, 100  # sets of random heads, and the first sentences of the test half that they are off in
 
 
+TRANSLATORS: tuple[Family, ...] = ("transformer", "seq2seq")
 Measure = Callable[[Any, Path | None, Report], dict[str, Any]]  # of a Runner, or of a Completer
 
 
@@ -50,14 +51,14 @@ class EvaluationSet:
         needs_data: whether it reads texts from disk.
         description: what it is, in words.
         needs_bleu: whether it takes sacrebleu.
-        family: of the models that it measures.
+        families: of the models that it measures.
     """
 
     measure: Measure
     needs_data: bool
     description: str
     needs_bleu: bool = False
-    family: Family = "transformer"
+    families: tuple[Family, ...] = ("transformer",)
 
 
 def translation_scores(file: str) -> Measure:
@@ -256,10 +257,14 @@ def memorization_scores(completer: Completer, data: Path | None, report: Report)
 
 
 SETS: dict[str, EvaluationSet] = {
-    "tatoeba": EvaluationSet(translation_scores("test.tsv"), True, "short everyday sentences (Tatoeba)", True),
-    "europarl": EvaluationSet(translation_scores("europarl-test.tsv"), True, "parliament sentences (Europarl)", True),
+    "tatoeba": EvaluationSet(
+        translation_scores("test.tsv"), True, "short everyday sentences (Tatoeba)", True, TRANSLATORS
+    ),
+    "europarl": EvaluationSet(
+        translation_scores("europarl-test.tsv"), True, "parliament sentences (Europarl)", True, TRANSLATORS
+    ),
     "beam": EvaluationSet(
-        beam_scores, False, "greedy search beside a beam of 5, on sentences of this project's own", True
+        beam_scores, False, "greedy search beside a beam of 5, on sentences of this project's own", True, TRANSLATORS
     ),
     "pronouns-a": EvaluationSet(
         pronoun_scores, False, "pronouns between nouns never seen together, and resolver heads"
@@ -271,10 +276,13 @@ SETS: dict[str, EvaluationSet] = {
     "lecture": EvaluationSet(lecture_scores, False, "the animal that was too tired, the street that was too wide"),
     "heads": EvaluationSet(role_scores, True, "heads with plain roles: previous token, delimiters, alignment"),
     "completion": EvaluationSet(
-        completion_scores, True, "the word that is being typed, in books held out", family="autocomplete"
+        completion_scores, True, "the word that is being typed, in books held out", families=("autocomplete",)
     ),
     "memorization": EvaluationSet(
-        memorization_scores, True, "how far back suggestions look, in passages of those books", family="autocomplete"
+        memorization_scores,
+        True,
+        "how far back suggestions look, in passages of those books",
+        families=("autocomplete",),
     ),
 }
 
@@ -285,7 +293,7 @@ def find_sets(names: Sequence[str] | None, family: Family = "transformer") -> di
     Raises:
         InputError: no such set, or it is for models of another family; the message lists those there are.
     """
-    there = {name: kind for name, kind in SETS.items() if kind.family == family}
+    there = {name: kind for name, kind in SETS.items() if family in kind.families}
     for name in names or ():
         if name not in there:
             wrong = f"There is no evaluation set {name!r}."

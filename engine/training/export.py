@@ -15,7 +15,7 @@ import torch
 from engine.cards import CURVE, TRAINING
 from engine.catalogue import ModelCard
 from engine.errors import ConfigError
-from engine.models.transformer import Transformer, TransformerConfig
+from engine.models.translator import TranslatorConfig, translator, translator_config
 from engine.runner import Runner
 from engine.text import Subwords
 from engine.training.data import Pair
@@ -25,7 +25,6 @@ from engine.weights import (
     CONFIG,
     TOKENIZER,
     WEIGHTS,
-    from_json,
     load_weights,
     read_json,
     save_weights,
@@ -56,7 +55,7 @@ def export(run: Path, card: ModelCard, pairs: Sequence[Pair]) -> dict[str, Any]:
     if missing:
         raise ConfigError(f"{run} is no finished run: {missing[0]} is missing. Finish it with `saccade train` first.")
     record = read_json(run / RECORD)
-    config = from_json(TransformerConfig, record["config"]["model"], RECORD)
+    config = translator_config(record["config"]["model"], RECORD)
     with tempfile.TemporaryDirectory() as temporary:  # the shipped files change only once all is measured
         folder = Path(temporary)
         save_weights(safetensors.torch.load_file(run / WEIGHTS), folder / WEIGHTS)
@@ -96,7 +95,7 @@ def write_curve(log: Path, earlier: Path | None, path: Path) -> None:
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
 
 
-def training_record(config: TransformerConfig, run: Path, record: dict[str, Any]) -> dict[str, Any]:
+def training_record(config: TranslatorConfig, run: Path, record: dict[str, Any]) -> dict[str, Any]:
     """What the card says of the run: command, time, hardware, tokens, size, settings."""
     last = json.loads((run / LOG).read_text("utf-8").splitlines()[-1])
     settings = {key: value for key, value in record["config"].items() if key not in ("model", "name")}
@@ -104,19 +103,19 @@ def training_record(config: TransformerConfig, run: Path, record: dict[str, Any]
         **{key: record[key] for key in ("command", "hardware", "torch", "initial", "pairs")},
         **{key: last[key] for key in ("minutes", "tokens")},
         "steps": last["step"],
-        "parameters": sum(parameter.numel() for parameter in Transformer(config).parameters()),
+        "parameters": sum(parameter.numel() for parameter in translator(config).parameters()),
         "settings": settings,
     }
 
 
 @torch.inference_mode()
 def rounding(
-    config: TransformerConfig, card: ModelCard, weights: tuple[Path, Path], tokenizer: Path, pairs: Sequence[Pair]
+    config: TranslatorConfig, card: ModelCard, weights: tuple[Path, Path], tokenizer: Path, pairs: Sequence[Pair]
 ) -> dict[str, Any]:
     """Greedy outputs with the weights before and after rounding: share changed, and both BLEU scores."""
     outputs = []
     for path in weights:
-        model = Transformer(config).eval()
+        model = translator(config).eval()
         load_weights(model, path)
         outputs.append(
             Runner(card, model, Subwords.load(tokenizer), "cpu").translate([english for english, _ in pairs])

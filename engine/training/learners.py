@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from engine.models.seq2seq import Seq2Seq, Seq2SeqConfig
-from engine.models.transformer import Transformer, TransformerConfig
+from engine.models.seq2seq import Seq2Seq
+from engine.models.transformer import Transformer
+from engine.models.translator import Translator, translator
 from engine.training.config import TrainingConfig
 from engine.training.data import Batch
 from engine.training.loss import cross_entropy
@@ -23,7 +24,7 @@ class Learner(nn.Module, ABC):
         rounded: kinds of modules whose weights are kept in the compute type while they run.
     """
 
-    model: Transformer | Seq2Seq
+    model: Translator
     rounded: ClassVar[tuple[type[nn.Module], ...]] = ()
 
     @abstractmethod
@@ -84,7 +85,5 @@ class Seq2SeqLearner(Learner):
 
 def learner_of(config: TrainingConfig) -> Learner:
     """A run's learner, with random weights."""
-    if isinstance(config.model, TransformerConfig):
-        return TransformerLearner(Transformer(config.model))
-    assert isinstance(config.model, Seq2SeqConfig)
-    return Seq2SeqLearner(Seq2Seq(config.model))
+    model = translator(config.model)
+    return Seq2SeqLearner(model) if isinstance(model, Seq2Seq) else TransformerLearner(model)

@@ -173,7 +173,7 @@ def train(
         The averaged float32 weights, by parameter name. A run resumed in its last part averages what is left of it.
 
     Raises:
-        ConfigError: the run in the folder has used its minutes already.
+        ConfigError: the run in the folder has made its updates or used its minutes already.
     """
     torch.manual_seed(config.seed)
     keep_freed_memory()
@@ -190,6 +190,8 @@ def train(
     clock = Clock(run, precision, optimizer)
     schedule = Schedule(clock, minutes, config.updates)
     before = schedule.share if clock.step else 0.0  # what earlier calls used
+    if config.updates and clock.step >= config.updates:
+        raise ConfigError(f"The run in {run} has made its {config.updates} updates already. Give another --out.")
     if before >= 1:
         raise ConfigError(
             f"The run in {run} has used {clock.minutes:.1f} minutes already. Give more --minutes, or another --out."

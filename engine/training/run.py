@@ -68,7 +68,7 @@ def prepare(
         The configuration with the sources that the data really has.
 
     Raises:
-        ConfigError: the folder holds a run of another configuration or start.
+        ConfigError: the folder holds a run of another configuration or start, or the token vectors do not fit.
     """
     run.mkdir(parents=True, exist_ok=True)
     identity = {"config": to_json(config), "initial": initial.identity if initial else None}
@@ -77,11 +77,24 @@ def prepare(
         if {key: record.get(key) for key in identity} != json.loads(json.dumps(identity)):
             raise ConfigError(f"{run} holds a run with other settings. Give another --out, or delete that folder.")
     else:
-        given = initial.folder if initial else (card(config.vectors).folder if config.vectors else None)
-        tokenizer = given / TOKENIZER if given else None
-        pairs = _write_corpora(config, data, run, tokenizer)
+        pairs = _write_corpora(config, data, run, _given_tokenizer(config, initial))
         write_json(run / RECORD, {**identity, "pairs": pairs, **(about or {})})
     return with_available_sources(config, load_corpora(run / CORPORA))
+
+
+def _given_tokenizer(config: TrainingConfig, initial: Start | None) -> Path | None:
+    """That of the model that a run starts from, or whose token vectors it takes; None for one of its own.
+
+    Raises:
+        ConfigError, UnknownModel, WeightsMissing, WeightsDamaged: the token vectors are not there or do not fit; said
+            before any time goes into the texts.
+    """
+    if initial:
+        return initial.folder / TOKENIZER
+    if not config.vectors:
+        return None
+    token_vectors(config)
+    return card(config.vectors).folder / TOKENIZER
 
 
 def _write_corpora(config: TrainingConfig, data: Path, run: Path, tokenizer: Path | None) -> dict[str, int]:
@@ -168,10 +181,12 @@ def token_vectors(config: TrainingConfig) -> torch.Tensor:
     """Those of the shipped model that the configuration names, float32 (vocabulary, width).
 
     Raises:
-        ConfigError: they have another shape.
+        ConfigError: they have another shape, or the model has none of subwords.
         UnknownModel, WeightsMissing, WeightsDamaged: there is no such model here.
     """
     found = card(config.vectors)
+    if TOKENIZER not in found.sha256:
+        raise ConfigError(f"vectors: {found.name} does not read subwords. Name a model that does, or leave it out.")
     verify(found)
     with safetensors.safe_open(found.folder / WEIGHTS, framework="pt") as file:
         vectors: torch.Tensor = file.get_tensor(VECTORS).float()
@@ -179,7 +194,8 @@ def token_vectors(config: TrainingConfig) -> torch.Tensor:
     wanted = (model.vocabulary, model.embedding if isinstance(model, Seq2SeqConfig) else model.width)
     if vectors.shape != wanted:
         raise ConfigError(
-            f"The token vectors of {config.vectors} are {tuple(vectors.shape)}; this configuration asks for {wanted}."
+            f"The token vectors of {found.name} are {tuple(vectors.shape)}; this configuration asks for {wanted}. "
+            "Change its model, or leave vectors out."
         )
     return vectors
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.catalogue import card
 from engine.errors import ConfigError
+from engine.models.seq2seq import ATTENTIONS, Seq2SeqConfig
 from engine.models.transformer import TransformerConfig
 from engine.training.config import CONFIGS, TrainingConfig, read_config, to_json
+from engine.weights import CONFIG as SHAPE
+from engine.weights import read_json
 
 SMALL = TrainingConfig(
     name="small", model=TransformerConfig(vocabulary=50, width=16, heads=2, norm="post", final_norm=True),
@@ -31,6 +36,15 @@ def test_round_trip(tmp_path):
     assert isinstance(read_config(str(tmp_path / "small.json")).model, TransformerConfig)
 
 
+def test_a_model_that_names_its_attention_is_a_recurrent_one(tmp_path):
+    shape = Seq2SeqConfig(50, "general", embedding=12, width=20)
+    config = replace(SMALL, model=shape, antecedent_weight=0.0, updates=70, vectors="en-fr")
+    path = tmp_path / "recurrent.json"
+    path.write_text(json.dumps(to_json(config)), "utf-8")
+    assert read_config(str(path)) == config and type(read_config(str(path)).model) is Seq2SeqConfig
+    assert read_config(write(path, model={"vocabulary": 9, "attention": "none"})).model == Seq2SeqConfig(9, "none")
+
+
 def test_defaults_fill_what_is_left_out(tmp_path):
     config = read_config(write(tmp_path / "c.json", smoothing=None, seed=None, model={"vocabulary": 9}))
     assert config.smoothing == 0.1 and config.seed == 1
@@ -44,8 +58,21 @@ def test_shipped_configurations_load():
         config = read_config(name)
         assert config.name == name.removesuffix("-continued")  # of the model that comes out
         assert read_config(str(CONFIGS / f"{name}.json")) == config
-        # source and target, tag and </s> included, have positions
-        assert config.longest < config.model.max_length
+        if isinstance(config.model, TransformerConfig):
+            # source and target, tag and </s> included, have positions
+            assert config.longest < config.model.max_length
+
+
+def test_the_recurrent_translators_differ_in_nothing_but_their_attention():
+    configs = {kind: read_config(f"en-fr-rnn-{kind}") for kind in ATTENTIONS}
+    assert all(config.model.attention == kind for kind, config in configs.items())
+    one = configs["none"]
+    for kind, config in configs.items():
+        assert replace(config, name=one.name, model=replace(config.model, attention="none")) == one, kind
+    # they end after the same number of updates, however fast each is, and start from vectors that fit
+    assert one.updates > 0 and one.vectors == "en-fr"
+    given = read_json(card(one.vectors).folder / SHAPE)
+    assert (one.model.vocabulary, one.model.embedding) == (given["vocabulary"], given["width"])
 
 
 @pytest.mark.parametrize(
@@ -56,6 +83,10 @@ def test_shipped_configurations_load():
         ({"name": None}, "'name'"),
         ({"model": {"width": 16}}, "model: .*'vocabulary'"),
         ({"model": {"vocabulary": 9, "width": 15}}, "width 15"),
+        ({"model": {"vocabulary": 9, "attention": "concat"}}, "'concat'.*additive"),
+        ({"model": {"vocabulary": 9, "attention": "dot", "heads": 3}}, "model: unknown key 'heads'.*encoder_width"),
+        ({"model": {"attention": "dot"}}, "model: .*'vocabulary'"),
+        ({"model": {"vocabulary": 9, "attention": "dot", "width": "8"}}, "model: "),
         ({"model": [1]}, "'model' object"),
         ({"model": None}, "'model' object"),
         ({"mixture": {}}, "mixture"),
@@ -64,6 +95,7 @@ def test_shipped_configurations_load():
         ({"warmup": 0.0}, "warmup"),
         ({"averaged": 1.0}, "averaged"),
         ({"smoothing": -0.1}, "smoothing"),
+        ({"updates": -1}, "updates: .*or 0"),
         ({"batch_tokens": 39}, "39 cannot hold one pair of 20"),
     ],
 )

@@ -22,7 +22,8 @@ from engine.models.transformer import Transformer, TransformerConfig
 from engine.training import loop
 from engine.training.config import TrainingConfig
 from engine.training.data import Batch, Example, collate
-from engine.training.loop import Average, Clock, Learner, Precision, evaluate_loss, rate_at, train, update
+from engine.training.learners import TransformerLearner
+from engine.training.loop import Average, Clock, Precision, Schedule, evaluate_loss, rate_at, train, update
 
 SYMBOLS = range(4, 12)  # a model that does not read its source can do no better than ln 8 = 2.08 nats on these
 CONFIG = TrainingConfig(
@@ -71,7 +72,7 @@ def validation() -> list[Batch]:
 def fresh(config: TrainingConfig = CONFIG) -> tuple[Precision, torch.optim.Optimizer]:
     """A new learner as `train` makes it."""
     torch.manual_seed(config.seed)
-    precision = Precision.of(Learner(Transformer(config.model)), torch.bfloat16)
+    precision = Precision.of(TransformerLearner(Transformer(config.model)), torch.bfloat16)
     optimizer = torch.optim.AdamW(precision.master.parameters(), lr=0.0, betas=(0.9, 0.98), eps=1e-9, fused=True)
     return precision, optimizer
 
@@ -174,6 +175,50 @@ def test_a_run_can_start_from_weights(tmp_path):
     assert all(torch.equal(found.weights[name], value) for name, value in initial.items())
 
 
+def test_a_run_can_start_from_token_vectors(tmp_path):
+    vectors = torch.randn(12, 32, generator=torch.Generator().manual_seed(78))
+    found = start(tmp_path, minutes=1e-9, vectors=vectors)
+    torch.manual_seed(CONFIG.seed)
+    expected = Transformer(CONFIG.model).state_dict() | {"embedding.tokens.weight": vectors}
+    assert found.weights.keys() == expected.keys()
+    assert all(torch.equal(found.weights[name], value) for name, value in expected.items())
+
+
+# --- Ending by updates ------------------------------------------------------------------------------------------------
+
+
+def test_a_run_ends_with_its_last_update(tmp_path):
+    config = replace(CONFIG, updates=30)
+    found = start(tmp_path, config)
+    assert found.log[-1]["step"] == 30 and found.log[-1]["minutes"] < MINUTES / 2
+    trained = [line for line in found.log if "loss" in line]
+    assert len(trained) > 2
+    for line in trained:  # the schedule goes by the steps, from the middle of each; the log keeps 5 digits
+        expected = rate_at((line["step"] - 0.5) / 30, CONFIG.peak_rate, CONFIG.warmup)
+        assert line["rate"] == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(ConfigError, match="has made its 30 updates already"):
+        start(tmp_path, config, minutes=10 * MINUTES)
+
+
+def test_minutes_end_a_run_before_its_updates(tmp_path):
+    found = start(tmp_path, replace(CONFIG, updates=1000), minutes=0.5)
+    assert 5 < found.log[-1]["step"] < 20 and found.log[-1]["minutes"] == pytest.approx(0.5, abs=0.2)
+    # and what is left of them can be made with more
+    assert start(tmp_path, replace(CONFIG, updates=25), minutes=MINUTES).log[-1]["step"] == 25
+
+
+def test_an_interrupted_run_makes_the_updates_that_are_left(tmp_path):
+    config = replace(CONFIG, updates=20)
+    with pytest.raises(InterruptedError):
+        start(tmp_path, config, stop_after=12)
+    found = start(tmp_path, config)
+    assert found.seeds == [CONFIG.seed + 12] and found.log[-1]["step"] == 20
+    assert min(line["step"] for line in found.log) <= 12
+    assert found.reports[0].rate == pytest.approx(
+        rate_at((found.reports[0].step - 0.5) / 20, CONFIG.peak_rate, CONFIG.warmup), rel=1e-9
+    )
+
+
 # --- Resuming ---------------------------------------------------------------------------------------------------------
 
 
@@ -261,6 +306,30 @@ def test_rate_rises_and_falls():
     assert [rate(at) for at in expected] == pytest.approx(list(expected.values()), abs=1e-14)
 
 
+@dataclass
+class Elapsed:
+    """Where a run stands, by hand."""
+
+    step: int
+    minutes: float
+
+
+@pytest.mark.parametrize(
+    ("step", "minutes", "steps", "share"),
+    [
+        (7, 3.0, 0, 0.3),  # by the clock alone
+        (7, 3.0, 10, 0.75),  # (7 + 1/2) / 10
+        (0, 0.0, 10, 0.05),
+        (2, 9.0, 10, 0.9),  # the clock is ahead
+        (9, 3.0, 10, 0.95),  # the last update is still to be made
+        (10, 3.0, 10, 1.05),
+        (3, 12.0, 10, 1.2),
+    ],
+)
+def test_share_of_a_schedule(step, minutes, steps, share):
+    assert Schedule(Elapsed(step, minutes), 10.0, steps).share == pytest.approx(share, rel=1e-15)
+
+
 def test_average_of_snapshots():
     model = torch.nn.Linear(1, 2)
     average = Average({})
@@ -276,7 +345,7 @@ def test_average_of_snapshots():
     assert mean["weight"].dtype == torch.float32
 
 
-def reference_losses(learner: Learner, batch: Batch, smoothing: float) -> tuple[float, float]:
+def reference_losses(learner: TransformerLearner, batch: Batch, smoothing: float) -> tuple[float, float]:
     """Both losses with torch's own cross-entropy."""
     source, read, predicted = map(torch.from_numpy, (batch.source, batch.read, batch.predicted))
     model = learner.model
@@ -291,7 +360,8 @@ def reference_losses(learner: Learner, batch: Batch, smoothing: float) -> tuple[
 @torch.no_grad()
 def test_losses_equal_torch():
     torch.manual_seed(8)
-    learner, config = Learner(Transformer(CONFIG.model)), replace(CONFIG, smoothing=0.1, antecedent_weight=2.0)
+    learner = TransformerLearner(Transformer(CONFIG.model))
+    config = replace(CONFIG, smoothing=0.1, antecedent_weight=2.0)
     batch = next(copies(2))
     assert (batch.predicted == 0).any()
     losses = [float(value) for value in learner.losses(batch, config, torch.float32)]
