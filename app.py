@@ -17,7 +17,7 @@ STYLE = """
 /* on a narrow screen charts scroll sideways: squeezed, their labels would lie upon each other */
 :is(.st-key-heatmap, .st-key-units, .st-key-rows, .st-key-measures, .st-key-agreement) { overflow-x: auto; }
 :is(.st-key-heatmap, .st-key-units, .st-key-rows, .st-key-measures, .st-key-agreement) > * { min-width: 34rem; }
-.st-key-numbers { overflow-x: auto; }  /* a wide table */
+:is(.st-key-numbers, .st-key-encoder, .st-key-thread) { overflow-x: auto; }  /* a wide table; panels side by side */
 """
 st.html(f"<style>{STYLE}</style>")
 
@@ -29,6 +29,7 @@ st.navigation(
         st.Page("pages/coreference.py", title="Coreference", url_path="coreference", icon=":material/call_split:"),
         st.Page("pages/beam.py", title="Beam search", url_path="beam", icon=":material/account_tree:"),
         st.Page("pages/memorization.py", title="Memorization", url_path="memorization", icon=":material/history:"),
+        st.Page("pages/alignment.py", title="Alignment", url_path="alignment", icon=":material/align_horizontal_left:"),
         st.Page("pages/models.py", title="Models", url_path="models", icon=":material/inventory_2:"),
     ],
     position="top",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from engine.card_alignment import alignment_lines
+
 CURVE_UNIT = "target token"
 # What the best head of each role does, for `saccade evaluate`'s set "heads" (engine/training/roles.py).
 ROLE_WORDS: Mapping[str, str] = {
@@ -56,6 +58,7 @@ def score_lines(name: str, values: Mapping[str, Any]) -> Iterator[str]:
             )
     yield from _coreference_lines(values)
     yield from _beam_lines(values)
+    yield from alignment_lines(values)
     for row in values["sentences"] if isinstance(values.get("sentences"), list) else []:
         yield f"{row['english']} → {row['french']} ({'right' if row['right'] else 'wrong'})"
     for role, best in values.get("roles", {}).items():

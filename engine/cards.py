@@ -174,6 +174,15 @@ def memory_figures(card: ModelCard) -> Mapping[str, Any] | None:
     return found
 
 
+def alignment_scores(card: ModelCard) -> Mapping[str, Any] | None:
+    """How well cross heads align words, as `engine.training.alignment_scores.alignment_scores` gives it.
+
+    None where it was not measured for these very weights.
+    """
+    found: Mapping[str, Any] | None = scores_of(card).get("alignment")
+    return found
+
+
 class _Words(Protocol):
     """What the module of a family says of its models."""
 

@@ -257,7 +257,7 @@ MODELS: dict[str, ModelCard] = {
         "additive attention",
         "A recurrent encoder-decoder with additive attention, after Bahdanau et al. 2015.",
         (
-            "e4eb700a49e960080829cc0ec3a724addbc3a0218bc5036bb4ed9626c77b1b04",
+            "fda61eec18a8092ccc706555131417904e343e6b5c9e7026370445c6487507a2",
             "c4db7b126bee61cad4c7fa0b1c308de455bbf9a0f2f7fca1591e7459d63fe0df",
         ),
     ),
@@ -276,7 +276,7 @@ MODELS: dict[str, ModelCard] = {
         "A recurrent encoder-decoder whose attention score is a product with a matrix between, after Luong et al. "
         "2015.",
         (
-            "b1de6e97a2a70cae0aafe4a9a6bdb5b58bfb81e96e29066590a34dd3bb227bfe",
+            "4abb7cb37c5e649bd8ad5f59e59a8f96367bd9a522bbdf89b16dcb805ec85c79",
             "140792d52a5136b3cef4d478fee8f1e4827c04194f484db2d6cd3a65c84ebb5e",
         ),
     ),

@@ -237,6 +237,14 @@ def role_scores(runner: Runner, data: Path | None, report: Report) -> dict[str, 
     return {**head_roles(runner, texts, report), "file_sha256": sha256_of(path)}
 
 
+def alignment_scores(runner: Runner, data: Path | None, report: Report) -> dict[str, Any]:
+    """How well each cross head aligns words, against hand-made links."""
+    from engine.training.alignment_scores import alignment_scores as measure
+
+    assert data is not None
+    return measure(runner, data, report)
+
+
 def completion_scores(completer: Completer, data: Path | None, report: Report) -> dict[str, Any]:
     """How often the word that is being typed is suggested, on data/english's held-out books, beside the prefix table.
 
@@ -275,6 +283,9 @@ SETS: dict[str, EvaluationSet] = {
     ),
     "lecture": EvaluationSet(lecture_scores, False, "the animal that was too tired, the street that was too wide"),
     "heads": EvaluationSet(role_scores, True, "heads with plain roles: previous token, delimiters, alignment"),
+    "alignment": EvaluationSet(
+        alignment_scores, True, "cross heads against hand-made word links (Alibi, TransRead)", families=TRANSLATORS
+    ),
     "completion": EvaluationSet(
         completion_scores, True, "the word that is being typed, in books held out", families=("autocomplete",)
     ),

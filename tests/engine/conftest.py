@@ -22,6 +22,7 @@ import torch
 from engine import catalogue, cli
 from engine.catalogue import ModelCard
 from engine.models.autocomplete import AutocompleteConfig
+from engine.models.seq2seq import ATTENTIONS, Seq2Seq, Seq2SeqConfig
 from engine.models.transformer import Transformer, TransformerConfig
 from engine.runner import Runner, load
 from engine.text import PAD, Subwords
@@ -162,6 +163,52 @@ def tiny_runner(tiny_assets: Path) -> Runner:
         patch.setattr(catalogue, "ASSETS", tiny_assets)
         patch.setattr(catalogue, "MODELS", {"tiny": tiny_model_card(tiny_assets / "tiny")})
         return load("tiny", "cpu")
+
+
+def tiny_recurrent(attention: str, tokenizer: Subwords) -> Seq2Seq:
+    """A recurrent translator after 60 steps on the thirty pairs (1 s): its outputs differ, and most of them end."""
+    batch = collate([Example(*map(tokenizer.encode_ids, pair)) for pair in PAIRS])
+    source, read, predicted = map(torch.from_numpy, (batch.source, batch.read, batch.predicted))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Seq2Seq(Seq2SeqConfig(len(tokenizer), attention, embedding=32, layers=2, encoder_width=24, width=40))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(60):
+        optimizer.zero_grad()
+        logits = model(source, read)
+        torch.nn.functional.cross_entropy(logits.flatten(0, 1), predicted.flatten(), ignore_index=PAD).backward()
+        optimizer.step()
+    return model
+
+
+def tiny_recurrent_card(attention: str, files: Path) -> ModelCard:
+    """The card of one of them."""
+    maps = frozenset() if attention == "none" else frozenset({"cross"})
+    return replace(
+        tiny_model_card(files),
+        name=files.name,
+        family="seq2seq",
+        title=f"Tiny GRU: {attention}",
+        supports=frozenset({"translate", "search", "states"}) | maps,
+    )
+
+
+@pytest.fixture(scope="session")
+def recurrent_runners(model_bytes: bytes, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Runner]:
+    """Four tiny recurrent translators by their attention, trained on the thirty pairs and loaded once on the CPU."""
+    assets, cards = tmp_path_factory.mktemp("recurrent"), {}
+    for attention in ATTENTIONS:
+        folder = assets / f"tiny-{attention}"
+        folder.mkdir()
+        model = tiny_recurrent(attention, Subwords(model_bytes))
+        (folder / TOKENIZER).write_bytes(model_bytes)
+        write_json(folder / CONFIG, asdict(model.config))
+        save_weights(model.state_dict(), folder / WEIGHTS)
+        cards[attention] = tiny_recurrent_card(attention, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue, "ASSETS", assets)
+        patch.setattr(catalogue, "MODELS", {card.name: card for card in cards.values()})
+        return {attention: load(card.name, "cpu") for attention, card in cards.items()}
 
 
 # --- A network that completes words, as small -------------------------------------------------------------------------

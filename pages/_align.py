@@ -1,0 +1,321 @@
+"""The view of the Alignment page, its address, and the sentence that its models translate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import streamlit as st
+
+from engine.alignment import detokenised, word_map
+from engine.analysis import merge_words
+from engine.card_alignment import best_alignment_head
+from engine.cards import scores_of
+from engine.catalogue import MODELS, ModelCard
+from engine.errors import InputError
+from engine.gold_links import shipped_pairs
+from engine.reduce import hide_special
+from engine.types import AttentionMap, LinkedPair, Trace
+from pages import _shared
+from pages._address import NUMBER, SWITCH, TEXT, Codec, Form, choice
+from pages._session import PageView
+from viz.components.alignments import Gold, Panel, Pin
+
+Outputs = Literal["own", "common"]
+Figure = Literal["heatmap", "lines"]
+Unit = Literal["words", "pieces"]
+Section = Literal["steps", "states", "thread", "lengths", "quality"]
+Direction = Literal["overview", "forwards", "backwards"]
+Summary = Literal["change", "end"]
+Score = Literal["bleu", "accuracy", "gain"]
+PRESENTER = 1.4  # of type and cells
+TEXT_ASKED = "The agreement on the European Economic Area was signed in August 1992."
+EXAMPLES = {
+    "The paper's sentence (Bahdanau et al., figure 3)": TEXT_ASKED,
+    "An adjective changes places": "She opened the old red door and looked at the quiet garden.",
+    "What is short needs no attention": "I am very tired.",
+    "A long sentence": (
+        "Mr President, I would like to thank the members of the committee for their work on this report, which shows "
+        "that we can protect the environment and create new jobs at the same time."
+    ),
+}
+FILES = "align pairs"  # in the session: own pairs with gold links
+
+
+@dataclass(frozen=True, slots=True)
+class AlignView:
+    """Everything that the Alignment page shows.
+
+    Attributes:
+        models: `name@sha256[:8]` of each model shown, as the view was made with; none stands for all.
+        text: the source.
+        outputs: each model's own translation, or one that all are forced to.
+        target: the common translation; "" for the Transformer's own.
+        pair: which shipped sentence with gold links is shown, from 0; −1 for none.
+        view: heatmaps or lines.
+        tokens: whole words or the models' pieces.
+        special: whether special tokens are shown.
+        layer, head: of the Transformer's cross attention, from 0; −1 for the head that aligns best.
+        source, row: what is pinned, from 0; −1 for none.
+        numbers: whether weights are printed.
+        section: what is open below the panels.
+        network: whose steps, states or gradients are shown; "" for the first that has some.
+        step: of the decoder, from 0.
+        depth: the encoder's layer, from 0.
+        direction: what is shown of the encoder.
+        summary: what the encoder's overview draws.
+        score: by the length of the source.
+        every: whether the table of alignment quality has every head.
+        presenter: larger type and fewer controls.
+    """
+
+    models: tuple[str, ...] = ()
+    text: str = ""
+    outputs: Outputs = "own"
+    target: str = ""
+    pair: int = -1
+    view: Figure = "heatmap"
+    tokens: Unit = "words"
+    special: bool = False
+    layer: int = -1
+    head: int = -1
+    source: int = -1
+    row: int = -1
+    numbers: bool = False
+    section: Section = "steps"
+    network: str = ""
+    step: int = 0
+    depth: int = 0
+    direction: Direction = "overview"
+    summary: Summary = "change"
+    score: Score = "bleu"
+    every: bool = False
+    presenter: bool = False
+
+
+def _none_or_number(text: str) -> int:
+    return -1 if text == "none" else NUMBER.read(text)
+
+
+POSITION = Form(_none_or_number, lambda value: "none" if value < 0 else str(value + 1))
+IDENTITIES = Form(lambda text: tuple(part for part in text.split("_") if part), "_".join)
+
+VIEW = PageView(
+    Codec(
+        page="alignment",
+        fresh=AlignView(),
+        forms={
+            "models": IDENTITIES,
+            "text": TEXT,
+            "outputs": choice(Outputs),
+            "target": TEXT,
+            "pair": POSITION,
+            "view": choice(Figure),
+            "tokens": choice(Unit),
+            "special": SWITCH,
+            "layer": POSITION,
+            "head": POSITION,
+            "source": POSITION,
+            "row": POSITION,
+            "numbers": SWITCH,
+            "section": choice(Section),
+            "network": TEXT,
+            "step": NUMBER,
+            "depth": NUMBER,
+            "direction": choice(Direction),
+            "summary": choice(Summary),
+            "score": choice(Score),
+            "every": SWITCH,
+            "presenter": SWITCH,
+        },
+        of_text=("text", "target", "source", "row", "step"),
+    )
+)
+
+
+def all_cards() -> list[ModelCard]:
+    """The recurrent translators, then the Transformers, in the catalogue's order."""
+    able = [card for card in MODELS.values() if "translate" in card.supports]
+    return sorted(able, key=lambda card: card.family != "seq2seq")
+
+
+def chosen_cards(view: AlignView) -> list[ModelCard]:
+    """The models of the view; all where it names none."""
+    names = {identity.split("@")[0] for identity in view.models}
+    return [card for card in all_cards() if not names or card.name in names]
+
+
+def name_of(card: ModelCard) -> str:
+    """What a model is called beside the others."""
+    return "Transformer" if card.family == "transformer" else card.short
+
+
+def complete(view: AlignView, addressed: bool) -> tuple[AlignView, list[str]]:
+    """A view with a text and models that are there, and what is to be said of it."""
+    said = []
+    there = {card.name: card.identity for card in all_cards()}
+    for identity in view.models:
+        name = identity.split("@")[0]
+        if name not in there:
+            said.append(f"There is no model “{name[:40]}” that translates; it was left out.")
+        elif "@" in identity and identity != there[name]:
+            said.append(f"This link was made with {identity[:60]}; what you see is computed with {there[name]}.")
+    known = tuple(there[name] for name in (i.split("@")[0] for i in view.models) if name in there)
+    view = replace(view, models=known or tuple(there.values()))
+    if view.network and view.network not in there:
+        view = replace(view, network="")
+    count = len(shipped_pairs())
+    if view.pair >= count:
+        said.append(f"“pair={view.pair + 1}” in the address is not there: the highest is {count}.")
+        view = replace(view, pair=-1)
+    if view.text or view.pair >= 0:
+        return view, said
+    if addressed:
+        said.append("The address holds no text: what you see is an example.")
+    return replace(view, text=TEXT_ASKED), said
+
+
+def gold_pair(view: AlignView) -> LinkedPair | None:
+    """The sentence pair with gold links that is shown: one that ships, or one of the reader's own file."""
+    if view.pair >= 0:
+        return shipped_pairs()[view.pair]
+    own: LinkedPair | None = st.session_state.get("align own pair")
+    if own is not None and detokenised(own.source, "en")[0] == view.text:
+        return own
+    return None
+
+
+def source_of(view: AlignView) -> str:
+    """The source that is translated."""
+    pair = gold_pair(view)
+    return detokenised(pair.source, "en")[0] if pair else view.text
+
+
+def common_target(view: AlignView, cards: Sequence[ModelCard]) -> str | None:
+    """The translation that all models are forced to; None where each gives its own."""
+    pair = gold_pair(view)
+    if pair is not None:
+        return detokenised(pair.target, "fr")[0]
+    if view.outputs == "own":
+        return None
+    return view.target or _shared.trace(best_card(cards), view.text).translation
+
+
+def best_card(cards: Sequence[ModelCard]) -> ModelCard:
+    """The model whose translation stands for all: a Transformer, if one is shown."""
+    return next((card for card in cards if card.family == "transformer"), cards[-1])
+
+
+def traces(view: AlignView, cards: Sequence[ModelCard]) -> dict[str, Trace]:
+    """The sentence through each model, by name.
+
+    Raises:
+        InputError: a text that cannot be used.
+    """
+    text = source_of(view)
+    try:
+        target = common_target(view, cards)
+        return {card.name: _shared.trace(card, text, target) for card in cards}
+    except InputError as reason:
+        if view.outputs == "common" and view.target:
+            raise InputError(f"The common translation could not be used. {reason}") from None
+        raise
+
+
+def head_of(view: AlignView, card: ModelCard, cross: AttentionMap) -> tuple[int, int]:
+    """Layer and head of a model's cross attention that are shown, both from 0."""
+    if cross.layers * cross.heads == 1:
+        return 0, 0
+    measured = scores_of(card).get("alignment")
+    layer, head = (measured and best_alignment_head(measured)) or (cross.layers - 1, 0)
+    if 0 <= view.layer < cross.layers:
+        layer = view.layer
+    if 0 <= view.head < cross.heads:
+        head = view.head
+    return layer, head
+
+
+def one_head(cross: AttentionMap, place: tuple[int, int]) -> AttentionMap:
+    """A map of one layer and one head."""
+    layer, head = place
+    return replace(
+        cross,
+        weights=cross.weights[layer : layer + 1, head : head + 1].copy(),
+        layer_names=cross.layer_names[layer : layer + 1],
+        head_names=cross.head_names[head : head + 1],
+    )
+
+
+def drawn(view: AlignView, cross: AttentionMap) -> AttentionMap:
+    """A map as the view says: gold words, words or pieces, with or without special tokens."""
+    pair = gold_pair(view)
+    if pair is not None:
+        return word_map(cross, pair.source, pair.target)
+    if view.tokens == "words":
+        cross = merge_words(cross)
+    return cross if view.special else hide_special(cross, renormalise=False).attention
+
+
+def panel(view: AlignView, card: ModelCard, trace: Trace) -> Panel:
+    """One model's panel."""
+    cross = trace.maps.get("cross")
+    if cross is None:
+        return Panel(name_of(card), "No attention: one vector stands for the sentence.", None, output=trace.predicted)
+    place = head_of(view, card, cross)
+    shown = drawn(view, one_head(cross, place))
+    note = "" if cross.layers * cross.heads == 1 else f"cross attention, layer {place[0] + 1}, head {place[1] + 1}"
+    return Panel(name_of(card), note, shown, _on_gold(shown, gold_pair(view)))
+
+
+def _on_gold(shown: AttentionMap, pair: LinkedPair | None) -> str:
+    """How many linked target words look most at one of their gold words."""
+    if pair is None:
+        return ""
+    linked: dict[int, set[int]] = {}
+    for source, target in pair.possible:
+        linked.setdefault(target, set()).add(source)
+    best = shown.weights[0, 0].argmax(axis=1)
+    right = sum(int(best[target]) in sources for target, sources in linked.items())
+    return f"{right} of {len(linked)} linked words look most at a gold word"
+
+
+def gold(view: AlignView) -> Gold | None:
+    """The links that are drawn over every map."""
+    pair = gold_pair(view)
+    return None if pair is None else Gold(pair.sure, pair.possible)
+
+
+def pin(view: AlignView, panels: Sequence[Panel]) -> Pin:
+    """What is pinned, as far as it is there."""
+    columns = next((len(one.attention.key_tokens) for one in panels if one.attention), 0)
+    rows = len(panels[0].rows) if panels[0].rows is not None else 0
+    source = view.source if 0 <= view.source < columns else None
+    return Pin(source, view.row if 0 <= view.row < rows else None)
+
+
+def asked(view: AlignView) -> tuple[object, ...]:
+    """What the panels depend on: where it changes, the whole page does."""
+    return (
+        view.models, view.text, view.outputs, view.target, view.pair, view.view, view.tokens, view.special, view.layer,
+        view.head, view.numbers, view.presenter, st.session_state.get("align own pair"),
+    )  # fmt: skip
+
+
+def pick_network(cards: Sequence[ModelCard], label: str = "Model") -> ModelCard:
+    """The model of a section that shows one: a menu, where there are several."""
+    names = {card.name: card for card in cards}
+    view = VIEW.current()
+    chosen = view.network if view.network in names else next(iter(names))
+    if len(names) > 1:
+        key = VIEW.key("network")
+        st.session_state[key] = chosen
+
+        def changed() -> None:
+            VIEW.change(network=st.session_state[key], step=view.step)
+
+        titles: Mapping[str, str] = {name: name_of(card) for name, card in names.items()}
+        st.segmented_control(
+            label, list(names), format_func=titles.__getitem__, required=True, key=key, on_change=changed
+        )
+    return names[chosen]

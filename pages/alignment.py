@@ -1,0 +1,290 @@
+"""Alignment: which source word became which output word, from one vector for the sentence to attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+import viz
+from engine.catalogue import ModelCard
+from engine.gold_links import shipped_pairs
+from engine.types import Trace
+from pages import _align_gold, _align_lengths, _align_save, _align_sections, _shared
+from pages._align import (
+    EXAMPLES,
+    PRESENTER,
+    VIEW,
+    AlignView,
+    all_cards,
+    asked,
+    chosen_cards,
+    complete,
+    gold,
+    gold_pair,
+    head_of,
+    name_of,
+    panel,
+    pin,
+    source_of,
+    traces,
+)
+from pages._align_gold import leave_gold
+from viz.components.alignments import Panel, Pin, alignments, alignments_data
+
+LARGE = "html { font-size: 125%; }"
+OUTPUTS = {"own": "Own outputs", "common": "One output for all"}
+FIGURES = {"heatmap": "Heatmaps", "lines": "Lines"}
+UNITS = {"words": "Words", "pieces": "Pieces"}
+SECTIONS = {
+    "steps": "Step by step",
+    "states": "Encoder states",
+    "thread": "Where the thread is lost",
+    "lengths": "Quality by length",
+    "quality": "Alignment quality",
+}
+OUTPUTS_HELP = (
+    "**Own outputs**: what each model says by itself. **One output for all**: every model is forced to the same "
+    "translation, so that rows can be compared; it is the Transformer's, or yours."
+)
+SHORTCUTS = """
+| keys | what they do |
+|---|---|
+| Tab, Shift + Tab | from control to control, and into the panels |
+| ↑ ↓ ← → | in a panel: from cell to cell, or from word to word |
+| Enter or Space, click | pin |
+| Esc | let go |
+| ← → Home End | in *Step by step*: a step back, forward; first, last |
+| Space | in *Step by step*: play, pause |
+"""
+
+
+def show() -> None:
+    """Translate what is in the box."""
+    text = st.session_state["align box"]
+    if text != source_of(VIEW.current()):
+        leave_gold()
+        VIEW.change(text=text, target="", row=-1, source=-1, step=0)
+    else:
+        VIEW.change()
+    VIEW.touch()
+
+
+def open_example(text: str) -> None:
+    """Translate an example."""
+    leave_gold()
+    VIEW.change(text=text, target="", row=-1, source=-1, step=0)
+    VIEW.touch()
+
+
+def force() -> None:
+    """Take over the common translation that was typed; an empty one is the Transformer's own."""
+    VIEW.change(target=st.session_state["align target"].strip(), row=-1, step=0)
+    VIEW.touch()
+
+
+def header(view: AlignView) -> None:
+    """Examples, gold sentences, keys, the presenter's switch."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if not view.presenter:
+            with st.popover("Examples", icon=":material/lightbulb:"):
+                for title, text in EXAMPLES.items():
+                    st.button(title, help=text, on_click=open_example, args=(text,), width="stretch")
+            with st.popover("Sentences with gold links", icon=":material/rule:"):
+                _align_gold.menu()
+            with st.popover("Keyboard", icon=":material/keyboard:"):
+                st.markdown(SHORTCUTS)
+        st.toggle("Presenter", help="Larger type and fewer controls, for a projector", **VIEW.widget("presenter"))
+
+
+def box(view: AlignView) -> None:
+    """The sentence."""
+    state, text = st.session_state, source_of(view)
+    if state.get("align asked") != text or "align box" not in state:
+        state["align box"] = state["align asked"] = text
+    with st.form("align form", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input(
+            "English",
+            key="align box",
+            label_visibility="collapsed",
+            placeholder="Type a whole English sentence with its full stop, and press Enter",
+        )
+        st.form_submit_button("Translate", type="primary", on_click=show)
+
+
+def options(view: AlignView, cards: Sequence[ModelCard], found: Mapping[str, Trace]) -> None:
+    """Which models, whose outputs, which figure."""
+    with_gold = gold_pair(view) is not None
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        pick_models(cards)
+        if not with_gold:
+            _choose("Outputs", "outputs", OUTPUTS, OUTPUTS_HELP)
+        _choose("View", "view", FIGURES)
+        with st.popover("Tokens & heads", icon=":material/tune:"):
+            if with_gold:
+                st.caption("A sentence with gold links is shown in the words that were linked.")
+            else:
+                _choose("Tokens", "tokens", UNITS)
+                st.toggle(r"Special tokens (\<s>, \</s>)", **VIEW.widget("special"))
+            st.toggle("Numbers in cells", **VIEW.widget("numbers"))
+            for card in cards:
+                if card.family == "transformer":
+                    pick_head(view, card, found[card.name])
+    if view.outputs == "common" and not with_gold:
+        common(view, found)
+
+
+def _choose(label: str, field: str, names: Mapping[str, str], said: str | None = None) -> None:
+    st.segmented_control(
+        label, list(names), format_func=names.__getitem__, required=True, help=said, **VIEW.widget(field)
+    )
+
+
+def pick_models(chosen: Sequence[ModelCard]) -> None:
+    """Pills of all models; the last one cannot be taken away."""
+    cards = {card.identity: card for card in all_cards()}
+    key = VIEW.key("models")
+    st.session_state[key] = [card.identity for card in chosen]
+
+    def changed() -> None:
+        VIEW.change(models=tuple(st.session_state[key]) or (chosen[0].identity,))
+
+    st.pills(
+        "Models",
+        list(cards),
+        format_func=lambda identity: name_of(cards[identity]),
+        selection_mode="multi",
+        key=key,
+        on_change=changed,
+        width="content",
+    )
+
+
+def pick_head(view: AlignView, card: ModelCard, trace: Trace) -> None:
+    """Which of a Transformer's cross heads is shown."""
+    cross = trace.maps["cross"]
+    place = head_of(view, card, cross)
+    for field, at, count in (("layer", place[0], cross.layers), ("head", place[1], cross.heads)):
+        key = VIEW.key(field)
+        st.session_state[key] = at
+
+        def changed(key: str = key, field: str = field) -> None:
+            VIEW.change(**{"layer": place[0], "head": place[1]} | {field: st.session_state[key]})
+
+        st.selectbox(
+            f"{name_of(card)}, {field}", range(count), key=key, format_func=lambda i: str(i + 1), on_change=changed
+        )
+
+
+def common(view: AlignView, found: Mapping[str, Trace]) -> None:
+    """The one translation, to be changed."""
+    target = next(iter(found.values())).translation
+    if st.session_state.get("align common") != target or "align target" not in st.session_state:
+        st.session_state["align target"] = st.session_state["align common"] = target
+    with st.form("align target form", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input("Forced on all models", key="align target")
+        st.form_submit_button("Force", on_click=force)
+
+
+def show_outputs(cards: Sequence[ModelCard], found: Mapping[str, Trace], view: AlignView) -> None:
+    """What each model says, or thinks of what it is forced to say."""
+    forced = any(trace.request.target is not None for trace in found.values())
+    if forced:
+        _shared.plain_text(next(iter(found.values())).translation, size="1.4rem", lang="fr")
+        totals = " · ".join(f"{name_of(card)} {_total(found[card.name])}" for card in cards)
+        st.caption(f"Log-probability of this output, in nats: {totals}")
+    else:
+        said = {name_of(card): _shared.literal(found[card.name].translation) for card in cards}
+        rows = [{"model": f"**{name}**", "says": text} for name, text in said.items()]
+        st.table(rows, hide_index=True, hide_header=True)
+    for note in dict.fromkeys(note for trace in found.values() for note in trace.notes):
+        st.info(_shared.literal(note))
+
+
+def _total(trace: Trace) -> str:
+    return f"{np.sum(trace.token_logprobs, dtype=np.float64):.1f}".replace("-", "−")
+
+
+def show_panels(view: AlignView, panels: Sequence[Panel], theme: viz.Theme) -> None:
+    """The alignments side by side."""
+
+    def changed() -> None:
+        sent = st.session_state["align panels"].pinned
+        if sent:
+            made = Pin.of(sent)
+            VIEW.change(source=-1 if made.source is None else made.source, row=-1 if made.row is None else made.row)
+
+    data = alignments_data(
+        panels,
+        view=view.view,
+        gold=gold(view),
+        numbers=view.numbers,
+        pinned=pin(view, panels),
+        start_id=VIEW.epoch(),
+        theme=theme,
+        scale=PRESENTER if view.presenter else 1.0,
+    )
+    with st.container(key="alignments"):
+        alignments(data, key="align panels", on_change=changed)
+
+
+@st.fragment
+def explore(
+    cards: Sequence[ModelCard], found: Mapping[str, Trace], before: tuple[object, ...], theme: viz.Theme
+) -> None:
+    """The panels and what is open below them; only this part runs again while a reader explores."""
+    with _shared.errors_as_sentences():
+        view = VIEW.current()
+        if VIEW.arriving() or asked(view) != before:
+            st.rerun()
+        panels = [panel(view, card, found[card.name]) for card in cards]
+        show_panels(view, panels, theme)
+        st.segmented_control(
+            "Below",
+            list(SECTIONS),
+            format_func=SECTIONS.__getitem__,
+            required=True,
+            label_visibility="collapsed",
+            **VIEW.widget("section"),
+        )
+        DRAW[VIEW.current().section](cards, found, theme)
+        VIEW.remember(models=tuple(card.identity for card in cards))
+        if not view.presenter:
+            _align_save.menu(cards, found, panels, theme)
+
+
+DRAW: Mapping[str, Callable[[Sequence[ModelCard], Mapping[str, Trace], viz.Theme], Any]] = {
+    "steps": _align_sections.steps_of_one,
+    "states": _align_sections.states,
+    "thread": _align_sections.thread,
+    "lengths": _align_lengths.lengths,
+    "quality": _align_lengths.quality,
+}
+
+
+def page() -> None:
+    """Draw the page."""
+    with _shared.errors_as_sentences():
+        problems = VIEW.arrive(complete)
+        view = VIEW.current()
+        if view.presenter:
+            st.html(f"<style>{LARGE}</style>")
+        st.title("Alignment: which word became which?", anchor=False)
+        header(view)
+        for problem in problems:
+            st.warning(_shared.literal(problem))
+        cards, theme = chosen_cards(view), _shared.theme()
+        box(view)
+        if view.pair >= 0:
+            name = shipped_pairs()[view.pair].name or f"sentence {view.pair + 1}"
+            st.caption(f"Gold links: {name}, forced on all models")
+        found = traces(view, cards)
+        if not view.presenter:
+            options(view, cards, found)
+        show_outputs(cards, found, view)
+        explore(cards, found, asked(view), theme)
+
+
+page()
