@@ -1,4 +1,4 @@
-"""The recurrent translator: parity with torch.nn, steps as the whole pass, its gradients, its taps, and its errors."""
+"""The recurrent translator: parity with torch.nn, steps as the whole pass, its gradients, and its errors."""
 
 from __future__ import annotations
 
@@ -6,141 +6,35 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import product
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from engine.edits import Edits, Intervened, compile_edits
-from engine.errors import ConfigError, InputError
-from engine.interventions import Force, Head, Intervention, KnockOut
-from engine.models.recurrent import RecurrentStack
+from engine.errors import ConfigError
 from engine.models.seq2seq import (
-    ATTENTIONS,
     CROSS,
-    BidirectionalLayer,
     Seq2Seq,
-    Seq2SeqConfig,
     Seq2SeqMaps,
-    Seq2SeqState,
-    reverse,
 )  # fmt: skip
 from engine.models.taps import UNTAPPED, Tap, Taps
-
-SMALL = Seq2SeqConfig(19, "additive", embedding=6, layers=2, encoder_width=5, width=7)
-# Source rows end with </s>, then padding; target rows start with <s>.
-SOURCE = torch.tensor([[5, 9, 14, 7, 11, 3], [8, 6, 3, 0, 0, 0], [12, 4, 18, 15, 3, 0]])
-TARGET = torch.tensor([[2, 7, 13, 5, 16], [2, 10, 4, 4, 17], [2, 18, 9, 0, 0]])
-LENGTHS, TARGET_LENGTHS = torch.tensor([6, 3, 5]), (5, 5, 3)
-BATCH, SPAN, STEPS = 3, SOURCE.shape[1], TARGET.shape[1]
-# Two ways to the same sums of up to 23 products of numbers around 1, through two layers and eleven steps: some tens of
-# roundings of 2^-53. A gate, a direction, a mask or a position out of place changes logits by 1e-2 or more.
-FLOAT64 = {"rtol": 0, "atol": 1e-12}
-# Maps and log-probabilities come out in float32 from the float64 models here: half a unit of the last place, 3e-8 of a
-# weight of up to 1, 5e-7 of a log-probability of up to −16.
-WEIGHTS32, LOGPROBS32 = {"rtol": 0, "atol": 6e-8}, {"rtol": 0, "atol": 1e-6}
-HEAD = Head("cross", 0, 0)
-ATTENDING = ATTENTIONS[1:]
-
-KINDS = pytest.mark.parametrize("kind", ATTENTIONS)
-SCORED = pytest.mark.parametrize("kind", ATTENDING)
-
-
-def build(kind: str, **changes: object) -> Seq2Seq:
-    """A float64 model with weights of trained size, so that attention is uneven and every parameter matters."""
-    model = Seq2Seq(replace(SMALL, attention=kind, **changes)).double().eval().requires_grad_(False)
-    generator = torch.Generator().manual_seed(1)
-    for name, parameter in model.named_parameters():
-        noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-        size = 4.0 if name.startswith(("keys", "score")) else 1.5
-        matrix = parameter.ndim > 1 or "direction" in name
-        parameter.copy_(noise * (size * parameter.shape[-1] ** -0.5 if matrix else 0.3))
-    return model
-
-
-def sentences() -> list[tuple[int, Tensor, Tensor]]:
-    """Row, source (1, S) and target (1, T) of each sentence without its padding."""
-    lengths = zip(LENGTHS.tolist(), TARGET_LENGTHS, strict=True)
-    return [(row, SOURCE[row : row + 1, :s], TARGET[row : row + 1, :t]) for row, (s, t) in enumerate(lengths)]
-
-
-def stepwise(model: Seq2Seq | Intervened, state: Seq2SeqState, target: Tensor) -> tuple[Tensor, Seq2SeqState]:
-    """Log-probabilities (B, T, V), one step at a time, and the last state."""
-    found = []
-    for tokens in target.unbind(1):
-        logprobs, state = model.step(state, tokens)
-        found.append(logprobs)
-    return torch.stack(found, dim=1), state
-
-
-# --- The encoder ------------------------------------------------------------------------------------------------------
-
-
-def test_reverse_by_hand():
-    x = torch.arange(12.0).reshape(3, 4, 1)
-    assert reverse(x, None)[..., 0].tolist() == [[3, 2, 1, 0], [7, 6, 5, 4], [11, 10, 9, 8]]
-    lengths = torch.tensor([4, 2, 1])  # what lies beyond stays where it is
-    found = reverse(x, lengths)
-    assert found[..., 0].tolist() == [[3, 2, 1, 0], [5, 4, 6, 7], [8, 9, 10, 11]]
-    assert torch.equal(reverse(found, lengths), x)
-    wide = torch.stack([x[..., 0], -x[..., 0]], dim=-1)
-    assert torch.equal(reverse(wide, lengths)[..., 1], -found[..., 0])
-
-
-@torch.no_grad()
-def test_each_half_of_a_layer_is_a_one_way_network():
-    layer = build("none").encoder[0]
-    assert isinstance(layer, BidirectionalLayer)
-    x = torch.randn(BATCH, SPAN, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    both, whole = layer(x, LENGTHS), layer(x, None)
-    assert both.shape == (BATCH, SPAN, 10) and both.std() > 0.1
-
-    def one_way(stack: RecurrentStack, rows: Tensor) -> Tensor:
-        theirs = nn.GRU(6, 5, batch_first=True, dtype=torch.float64)
-        theirs.load_state_dict(stack.network.state_dict())
-        output: Tensor = theirs(rows)[0]
-        return output
-
-    for row, length in enumerate(LENGTHS):
-        real = x[row : row + 1, :length]
-        torch.testing.assert_close(both[row, :length, :5], one_way(layer.forwards, real)[0], **FLOAT64)
-        backward = one_way(layer.backwards, real.flip(1)).flip(1)[0]
-        torch.testing.assert_close(both[row, :length, 5:], backward, **FLOAT64)
-    torch.testing.assert_close(whole[..., 5:], one_way(layer.backwards, x.flip(1)).flip(1), **FLOAT64)
-
-
-def torch_encoder(model: Seq2Seq, layers: int) -> nn.GRU:
-    """torch's bidirectional network with the weights of our first layers."""
-    theirs = nn.GRU(6, 5, layers, batch_first=True, bidirectional=True, dtype=torch.float64)
-    for index, layer in enumerate(list(model.encoder)[:layers]):
-        for suffix, stack in (("", layer.forwards), ("_reverse", layer.backwards)):
-            for name, value in stack.network.named_parameters():
-                theirs.get_parameter(f"{name.removesuffix('0')}{index}{suffix}").data.copy_(value)
-    return theirs
-
-
-@torch.no_grad()
-def test_the_padded_encoder_equals_torch_on_packed_sequences():
-    """The outputs of every layer, and the states that either direction ends with."""
-    model = build("dot")
-    vectors, mask = model.embedding(SOURCE), model.source_mask(SOURCE)
-    packed = pack_padded_sequence(vectors, LENGTHS, batch_first=True, enforce_sorted=False)
-    real, x = mask[:, :, None], vectors
-    for index, layer in enumerate(model.encoder):
-        x = layer(x, LENGTHS)
-        output, final = torch_encoder(model, index + 1)(packed)
-        expected = pad_packed_sequence(output, batch_first=True)[0]
-        torch.testing.assert_close(x * real, expected, **FLOAT64)
-        ends = torch.cat([x[torch.arange(BATCH), LENGTHS - 1, :5], x[:, 0, 5:]], dim=-1)
-        torch.testing.assert_close(ends, torch.cat([final[-2], final[-1]], dim=-1), **FLOAT64)
-    seen = model.read_source(vectors, mask)
-    torch.testing.assert_close(seen.annotations, expected, **FLOAT64)
-    torch.testing.assert_close(seen.summary, torch.cat([final[-2], final[-1]], dim=-1), **FLOAT64)
-    assert (seen.annotations[~mask] == 0).all() and seen.annotations[mask].std() > 0.1
-    torch.testing.assert_close(seen.keys, expected @ model.keys.weight.T, **FLOAT64)
-
+from tests.engine.models.recurrent_cases import (
+    BATCH,
+    FLOAT64,
+    KINDS,
+    LOGPROBS32,
+    SCORED,
+    SMALL,
+    SOURCE,
+    SPAN,
+    STEPS,
+    TARGET,
+    WEIGHTS32,
+    build,
+    sentences,
+    stepwise,
+    torch_encoder,
+)
 
 # --- The whole model --------------------------------------------------------------------------------------------------
 
@@ -346,133 +240,6 @@ def test_gradients_reach_every_parameter(kind):
     logits.log_softmax(-1)[..., :10].sum().backward()
     for name, parameter in model.named_parameters():
         assert (parameter.grad != 0).all(), name
-
-
-# --- Taps -------------------------------------------------------------------------------------------------------------
-
-
-def buffers(steps: int = STEPS) -> Tap:
-    """Weights, values and outputs, full of NaN."""
-    shapes = ((steps, SPAN), (SPAN, 10), (steps, 10))
-    weights, values, outputs = (torch.full((BATCH, 1, *shape), torch.nan, dtype=torch.float64) for shape in shapes)
-    return Tap(weights, values, outputs)
-
-
-def edits(*interventions: Intervention) -> Edits:
-    means = {CROSS: torch.linspace(-1, 1, 10, dtype=torch.float64)[None]}
-    return compile_edits(interventions, SMALL, means=lambda: means, donor=lambda patch: {})
-
-
-@SCORED
-@torch.no_grad()
-def test_buffers_get_the_weights_the_annotations_and_the_contexts(kind):
-    model, tap = build(kind), buffers()
-    logits = model(SOURCE, TARGET, {CROSS: tap})
-    seen = model.read_source(model.embedding(SOURCE), model.source_mask(SOURCE))
-    contexts = model.unroll(model.embedding(TARGET), seen)[1]
-    assert torch.equal(tap.values[:, 0], seen.annotations) and torch.equal(tap.outputs[:, 0], contexts)
-    torch.testing.assert_close(tap.outputs, tap.weights @ tap.values, **FLOAT64)
-    assert torch.equal(tap.weights.float(), model.forward_with_maps(SOURCE, TARGET).cross[0])
-    assert torch.equal(logits, model(SOURCE, TARGET))
-    state = model.encode(SOURCE)
-    for position, tokens in enumerate(TARGET.unbind(1)):
-        one = buffers(1)
-        _, state = model.step(state, tokens, {CROSS: one})
-        assert torch.equal(one.values, tap.values)
-        torch.testing.assert_close(one.weights[:, :, 0], tap.weights[:, :, position], **FLOAT64)
-        torch.testing.assert_close(one.outputs[:, :, 0], tap.outputs[:, :, position], **FLOAT64)
-
-
-@SCORED
-@torch.no_grad()
-def test_what_is_written_down_is_what_was_used_after_a_change(kind):
-    model, ramp = build(kind), torch.arange(1.0, STEPS + 1, dtype=torch.float64)[:, None]
-    shapes: set[tuple[int, ...]] = set()
-
-    def backwards(weights: Tensor) -> Tensor:
-        shapes.add(tuple(weights.shape))
-        return weights.flip(-1)
-
-    def steeper(mixed: Tensor) -> Tensor:
-        shapes.add(tuple(mixed.shape))
-        return mixed * ramp  # row t times t + 1
-
-    before, tap = buffers(), replace(buffers(), change_weights=backwards, change_outputs=steeper)
-    model(SOURCE, TARGET, {CROSS: before})
-    logits = model(SOURCE, TARGET, {CROSS: tap})
-    assert shapes == {(BATCH, 1, STEPS, SPAN), (BATCH, 1, STEPS, 10)}
-    assert torch.equal(tap.weights[:, :, 0], before.weights[:, :, 0].flip(-1))
-    torch.testing.assert_close(tap.outputs, tap.weights @ tap.values * ramp, **FLOAT64)
-    # and it is this that the rest of the network went on with
-    again = model(SOURCE, TARGET, {CROSS: Tap(change_outputs=lambda mixed: tap.outputs)})
-    torch.testing.assert_close(again, logits, **FLOAT64)
-    assert (logits - model(SOURCE, TARGET)).abs().max() > 1e-2
-    same = Tap(change_weights=torch.clone, change_outputs=lambda mixed: mixed)
-    assert torch.equal(model(SOURCE, TARGET, {CROSS: same}), model(SOURCE, TARGET))
-    maps = model.forward_with_maps(SOURCE, TARGET, {CROSS: replace(tap, weights=None)})
-    assert torch.equal(maps.logits, logits) and torch.equal(maps.cross[0], tap.weights.float())
-
-
-INTERVENTIONS: dict[str, tuple[Intervention, ...]] = {
-    "off": (KnockOut((HEAD,)),),
-    "mean": (KnockOut((HEAD,), "mean"),),
-    "force": (Force((HEAD,), (1, 3), (0, 2), (1,)),),
-    "both": (Force((HEAD,), (2,), (0,), (1, 2)), KnockOut((HEAD,), "mean")),
-}
-
-
-@pytest.mark.parametrize(("kind", "case"), list(product(ATTENDING, INTERVENTIONS)))
-@torch.no_grad()
-def test_interventions_in_a_full_pass_equal_those_step_by_step(kind, case):
-    model, made = build(kind), edits(*INTERVENTIONS[case])
-    plain, full = model.forward_with_maps(SOURCE, TARGET), model.forward_with_maps(SOURCE, TARGET, made.at(0))
-    changed = Intervened(model, made)
-    found, _ = stepwise(changed, changed.encode(SOURCE), TARGET)
-    torch.testing.assert_close(found.double(), full.logits.log_softmax(-1), **LOGPROBS32)
-    state = model.encode(SOURCE, made.at)
-    for position, tokens in enumerate(TARGET.unbind(1)):
-        logprobs, state, cross = model.step_with_cross(state, tokens)
-        assert torch.equal(logprobs, found[:, position])
-        torch.testing.assert_close(cross, full.cross[..., position, :].transpose(0, 1), **WEIGHTS32)
-    if case == "force":  # rows 1 and 3, from 0 and 2 onto 1
-        assert torch.equal(full.logits[:, 0], plain.logits[:, 0])  # what comes before is left alone
-        assert torch.equal(full.cross[..., :1, :], plain.cross[..., :1, :])
-        moved = full.cross[0, :, 0, [1, 3]]
-        assert (moved[..., [0, 2]] == 0).all()
-        torch.testing.assert_close(moved.sum(-1), torch.ones(BATCH, 2), rtol=0, atol=1e-6)
-        expected = plain.cross[0, :, 0, 1, :3].sum(-1)
-        torch.testing.assert_close(full.cross[0, :, 0, 1, 1], expected, rtol=0, atol=2e-7)
-        assert (full.cross[0, :, 0, 2] > 0)[:, [0, 2]].all()  # a row between is its own again
-    assert (full.logits - plain.logits)[:, 1:].abs().amax((1, 2)).min() > 1e-3
-
-
-@torch.no_grad()
-def test_a_head_that_is_off_gives_nothing_in_any_row():
-    model, tap = build("general"), buffers()
-    off = edits(KnockOut((HEAD,))).at(0)[CROSS]
-    logits = model(SOURCE, TARGET, {CROSS: replace(off, outputs=tap.outputs)})
-    assert (tap.outputs == 0).all()
-    other = SOURCE.clone()
-    other[0, 1] = 4
-    # what is left of the source is the first state, through the bridge
-    silent = model(other, TARGET, {CROSS: off})
-    assert (silent - logits)[0].abs().max() > 1e-3 and torch.equal(silent[1:], logits[1:])
-
-
-@pytest.mark.parametrize(
-    "head", [Head("cross", 1, 0), Head("cross", 0, 1), Head("encoder", 0, 0), Head("decoder", 0, 0)]
-)
-def test_there_is_one_head(head):
-    with pytest.raises(InputError, match=head.kind):
-        edits(KnockOut((head,)))
-
-
-def test_maps_are_written_down_without_a_gradient():
-    model, tap = build("additive").requires_grad_(), buffers()
-    model(SOURCE, TARGET, {CROSS: tap}).sum().backward()
-    assert not any(t.requires_grad or t.isnan().any() for t in (tap.weights, tap.values, tap.outputs))
-    assert not model.forward_with_maps(SOURCE, TARGET).cross.requires_grad
-    assert (model.keys.weight.grad != 0).all()
 
 
 # --- Sharing, files, errors -------------------------------------------------------------------------------------------
