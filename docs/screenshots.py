@@ -29,6 +29,8 @@ SHOWN = (
     ("beam", 1280, "dark"),
     ("memorization", 1280, "light"),
     ("memorization", 1280, "dark"),
+    ("alignment", 1280, "light"),
+    ("alignment-steps", 1280, "dark"),
 )
 TIRED = "The animal didn't cross the street because it was too tired."
 WIDE = "The animal didn't cross the street because it was too wide."
@@ -37,6 +39,7 @@ LONG = (
     "When the old man opened the small wooden box that his sister had given him many years ago, he found a letter in "
     "it, and because it was in a language he had never learned, he asked the young woman next door to read it to him."
 )
+DOOR = "She opened the old red door and looked at the quiet garden."
 PREFIXES = "the old man looked at the sea and remembered the days of his youth"
 
 
@@ -58,6 +61,11 @@ def beam(text: str = PLANE, **view: str) -> str:
 def memorization(**view: str) -> str:
     """The address of a view of the Memorization page; without a text it shows one of its examples with a pin."""
     return f"/memorization?{urlencode(view)}" if view else "/memorization"
+
+
+def alignment(**view: str) -> str:
+    """The address of a view of the Alignment page; without a text it shows the paper's sentence."""
+    return f"/alignment?{urlencode(view)}" if view else "/alignment"
 
 
 VIEWS = {
@@ -98,6 +106,16 @@ VIEWS = {
     "memorization-accuracy": memorization(text=PREFIXES, position="12", section="accuracy"),
     "memorization-typing": memorization(text="the old man looked at the s", doing="type"),
     "presenter-memorization": memorization(text=PREFIXES, position="12", presenter="1"),
+    "alignment": alignment(),
+    "alignment-common": alignment(text=DOOR, outputs="common", view="lines"),
+    "alignment-gold": alignment(pair="1"),
+    "alignment-steps": alignment(text=DOOR, section="steps", network="en-fr-rnn-additive", step="5", numbers="1"),
+    "alignment-states": alignment(text=DOOR, section="states", summary="end"),
+    "alignment-units": alignment(text=DOOR, section="states", direction="backwards"),
+    "alignment-thread": alignment(text=LONG, outputs="common", section="thread"),
+    "alignment-lengths": alignment(section="lengths"),
+    "alignment-quality": alignment(section="quality"),
+    "presenter-alignment": alignment(presenter="1"),
     "problem": translate("word " * 140, colour="red"),
     "models": "/models",
 }
@@ -110,6 +128,8 @@ PARTS = {
     "coreference-matter": ("[data-testid=stButtonGroup]", "text=The moved attention keeps its sum"),
     "beam": ("h1", ".st-key-tree"),
     "memorization": ("h1", ".st-key-panel-autocomplete-transformer"),
+    "alignment": ("h1", ".st-key-alignments"),
+    "alignment-steps": ("[data-testid=stButtonGroup]:has-text('Step by step')", ".st-key-steps"),
 }
 MARGIN = 8
 

@@ -50,6 +50,17 @@ def alignment_table(scores: Mapping[str, Mapping[str, Any]]) -> tuple[AlignmentR
     return tuple(sorted((*heads, *baselines), key=lambda row: row.aer))
 
 
+def reading_table(scores: Mapping[str, Mapping[str, Any]]) -> tuple[AlignmentRow, ...]:
+    """The best head of each model that has several, by the step that has just read a French word; best first.
+
+    Args:
+        scores: as in `alignment_table`.
+    """
+    many = {model: found for model, found in scores.items() if len(found["heads"]) > 1}
+    rows = (_row(model, values) for model, found in many.items() for values in found["reading"]["heads"])
+    return tuple(sorted(rows, key=lambda row: row.aer))
+
+
 def best_alignment_head(values: Mapping[str, Any]) -> tuple[int, int] | None:
     """Layer and head (from 0) with the lowest error rate on Alibi; None where the model has no cross heads."""
     return (values["heads"][0]["layer"], values["heads"][0]["head"]) if values["heads"] else None

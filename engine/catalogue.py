@@ -163,7 +163,7 @@ def _recurrent(
         licence="Apache-2.0",
         limits=(
             *limits,
-            "It is there to be compared and looked at: the Transformer en-fr translates better.",
+            "It is there to be compared and looked at: the Transformer en-fr translates everyday sentences better.",
             "Short everyday sentences and sentences of parliament are its home; rare words, names and numbers are "
             "often wrong.",
             "It was trained on pairs of at most 64 tokens a side and of at most 30 words; longer input is taken up to "
@@ -245,7 +245,7 @@ MODELS: dict[str, ModelCard] = {
         "no attention",
         "A recurrent encoder-decoder whose decoder knows the source as one vector: the bottleneck.",
         (
-            "4bd4f45db8be8da9b5399f03b37846089fdfbb32b43d813f5019ba547b154b1f",
+            "55ac26fae78d7402760febd1519cf384d8b959df8e3f3366cd1f259a5a806cb6",
             "5032a58176919359d86cc28d720d34ae1d082c7f5738a2be60a54264396b75b7",
         ),
         supports=frozenset({"translate", "search", "states"}),
@@ -260,13 +260,17 @@ MODELS: dict[str, ModelCard] = {
             "fda61eec18a8092ccc706555131417904e343e6b5c9e7026370445c6487507a2",
             "c4db7b126bee61cad4c7fa0b1c308de455bbf9a0f2f7fca1591e7459d63fe0df",
         ),
+        notes=(
+            "The first 2,640 of its updates ran under a schedule of 5,000; then all four were set to 4,000, and its "
+            "rate fell to the shorter schedule's at once. The command as it is begins with the shorter one.",
+        ),
     ),
     "en-fr-rnn-dot": _recurrent(
         "dot",
         "dot-product attention",
         "A recurrent encoder-decoder whose attention score is the dot product, after Luong et al. 2015.",
         (
-            "b5ed81fb15f52502afc4872094754642a0b3af0dbd5b6750076f851cede09f27",
+            "82ecfb45ae013ed44de403c8e1e14961fe811813cef7a8241c2f815af857990a",
             "d6f93504a5eed7600c93c0103d037c2655d2136e40984c266986174d5ab5791f",
         ),
     ),
@@ -278,6 +282,10 @@ MODELS: dict[str, ModelCard] = {
         (
             "4abb7cb37c5e649bd8ad5f59e59a8f96367bd9a522bbdf89b16dcb805ec85c79",
             "140792d52a5136b3cef4d478fee8f1e4827c04194f484db2d6cd3a65c84ebb5e",
+        ),
+        notes=(
+            "The first 2,838 of its updates ran under a schedule of 5,000; then all four were set to 4,000, and its "
+            "rate fell to the shorter schedule's at once. The command as it is begins with the shorter one.",
         ),
     ),
     "autocomplete-rnn": _completion(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import streamlit as st
 
 from engine.alignment import detokenised, word_map
@@ -16,7 +17,7 @@ from engine.catalogue import MODELS, ModelCard
 from engine.errors import InputError
 from engine.gold_links import shipped_pairs
 from engine.reduce import hide_special
-from engine.types import AttentionMap, LinkedPair, Trace
+from engine.types import AttentionMap, LinkedPair, Tokens, Trace
 from pages import _shared
 from pages._address import NUMBER, SWITCH, TEXT, Codec, Form, choice
 from pages._session import PageView
@@ -58,6 +59,7 @@ class AlignView:
         special: whether special tokens are shown.
         layer, head: of the Transformer's cross attention, from 0; −1 for the head that aligns best.
         source, row: what is pinned, from 0; −1 for none.
+        panel: the name of the model whose row it is; "" for the first shown.
         numbers: whether weights are printed.
         section: what is open below the panels.
         network: whose steps, states or gradients are shown; "" for the first that has some.
@@ -82,6 +84,7 @@ class AlignView:
     head: int = -1
     source: int = -1
     row: int = -1
+    panel: str = ""
     numbers: bool = False
     section: Section = "steps"
     network: str = ""
@@ -118,6 +121,7 @@ VIEW = PageView(
             "head": POSITION,
             "source": POSITION,
             "row": POSITION,
+            "panel": TEXT,
             "numbers": SWITCH,
             "section": choice(Section),
             "network": TEXT,
@@ -129,7 +133,7 @@ VIEW = PageView(
             "every": SWITCH,
             "presenter": SWITCH,
         },
-        of_text=("text", "target", "source", "row", "step"),
+        of_text=("text", "target", "source", "row", "panel", "step"),
     )
 )
 
@@ -163,8 +167,11 @@ def complete(view: AlignView, addressed: bool) -> tuple[AlignView, list[str]]:
             said.append(f"This link was made with {identity[:60]}; what you see is computed with {there[name]}.")
     known = tuple(there[name] for name in (i.split("@")[0] for i in view.models) if name in there)
     view = replace(view, models=known or tuple(there.values()))
-    if view.network and view.network not in there:
-        view = replace(view, network="")
+    for field in ("network", "panel"):
+        name = getattr(view, field)
+        if name and name not in there:
+            said.append(f"“{field}={name[:40]}” in the address could not be used: there is no such model.")
+            view = replace(view, network="") if field == "network" else replace(view, panel="")
     count = len(shipped_pairs())
     if view.pair >= count:
         said.append(f"“pair={view.pair + 1}” in the address is not there: the highest is {count}.")
@@ -257,11 +264,19 @@ def drawn(view: AlignView, cross: AttentionMap) -> AttentionMap:
     return cross if view.special else hide_special(cross, renormalise=False).attention
 
 
+def rows_of(view: AlignView, trace: Trace) -> Tokens:
+    """The output of a model without a map, put together as maps are: their rows can be compared with it."""
+    nothing = np.zeros((1, 1, len(trace.predicted), len(trace.source)), dtype=np.float32)
+    return drawn(view, AttentionMap("cross", nothing, trace.read, trace.source, trace.predicted)).row_tokens
+
+
 def panel(view: AlignView, card: ModelCard, trace: Trace) -> Panel:
     """One model's panel."""
     cross = trace.maps.get("cross")
     if cross is None:
-        return Panel(name_of(card), "No attention: one vector stands for the sentence.", None, output=trace.predicted)
+        return Panel(
+            name_of(card), "No attention: one vector stands for the sentence.", None, output=rows_of(view, trace)
+        )
     place = head_of(view, card, cross)
     shown = drawn(view, one_head(cross, place))
     note = "" if cross.layers * cross.heads == 1 else f"cross attention, layer {place[0] + 1}, head {place[1] + 1}"
@@ -286,12 +301,27 @@ def gold(view: AlignView) -> Gold | None:
     return None if pair is None else Gold(pair.sure, pair.possible)
 
 
-def pin(view: AlignView, panels: Sequence[Panel]) -> Pin:
+def pin(view: AlignView, cards: Sequence[ModelCard], panels: Sequence[Panel]) -> Pin:
     """What is pinned, as far as it is there."""
+    names = [card.name for card in cards]
+    there = view.panel in names
+    alike = view.outputs == "common" or gold_pair(view) is not None or not view.panel
+    number = names.index(view.panel) if there else 0
     columns = next((len(one.attention.key_tokens) for one in panels if one.attention), 0)
-    rows = len(panels[0].rows) if panels[0].rows is not None else 0
+    tokens = panels[number].rows
+    rows = len(tokens) if tokens is not None and (there or alike) else 0
     source = view.source if 0 <= view.source < columns else None
-    return Pin(source, view.row if 0 <= view.row < rows else None)
+    return Pin(source, view.row if 0 <= view.row < rows else None, number)
+
+
+def pinned_by(found: Pin, cards: Sequence[ModelCard]) -> dict[str, Any]:
+    """The fields of a view that hold a pin."""
+    source, row = (-1 if place is None else place for place in (found.source, found.row))
+    known = row >= 0 and found.panel < len(cards)
+    return {"source": source, "row": row, "panel": cards[found.panel].name if known else ""}
+
+
+NO_PIN: dict[str, Any] = {"source": -1, "row": -1, "panel": ""}
 
 
 def asked(view: AlignView) -> tuple[object, ...]:

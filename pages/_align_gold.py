@@ -11,7 +11,7 @@ from engine.errors import InputError
 from engine.gold_links import read_pairs_file, shipped_pairs
 from engine.types import LinkedPair
 from pages import _shared
-from pages._align import VIEW
+from pages._align import NO_PIN, VIEW
 
 FORM = (
     "One pair a line: English words, French words, links, with tabs between. Words are separated by spaces; a link is "
@@ -48,14 +48,14 @@ def _own() -> tuple[LinkedPair, ...]:
 def open_pair(index: int) -> None:
     """Show a pair that ships."""
     leave_gold()
-    VIEW.change(pair=index, text="", target="", row=-1, source=-1, step=0)
+    VIEW.change(pair=index, text="", target="", step=0, **NO_PIN)
     VIEW.touch()
 
 
 def open_own(index: int) -> None:
     """Show a pair of the reader's own file."""
     pair = _own()[index]
-    VIEW.change(pair=-1, text=detokenised(pair.source, "en")[0], target="", row=-1, source=-1, step=0)
+    VIEW.change(pair=-1, text=detokenised(pair.source, "en")[0], target="", step=0, **NO_PIN)
     st.session_state["align own pair"] = pair
     VIEW.touch()
 

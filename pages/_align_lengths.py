@@ -9,7 +9,7 @@ import streamlit as st
 
 import viz
 from engine.bottleneck import COMMAND, Bottleneck, ModelGain, current, notes, read_bottleneck
-from engine.card_alignment import AlignmentRow, alignment_table
+from engine.card_alignment import AlignmentRow, alignment_table, reading_table
 from engine.cards import scores_of
 from engine.catalogue import MODELS, ModelCard
 from engine.errors import SaccadeError
@@ -94,19 +94,23 @@ def quality(cards: Sequence[ModelCard], found: Mapping[str, Trace], theme: viz.T
     rows = alignment_table(measured)
     best = {row.model: row for row in reversed(rows)}  # the lowest error rate of each
     every = st.toggle("Every head", **VIEW.widget("every"))
-    st.table([_quality(row) for row in rows if every or best[row.model] is row], hide_index=True)
+    shown = [_quality(row) for row in rows if every or best[row.model] is row]
+    shown += [_quality(row, ", one step later") for row in reading_table(measured)]
+    st.table(shown, hide_index=True)
     story = next(values["alibi"] for values in measured.values())
     st.caption(
         f"Error rate: alignment error rate (Och and Ney 2003), {story['pairs']} pairs of a fully linked story (Alibi), "
         "with its 95 % bootstrap interval over pairs; less is better. Right links: of the words that annotators linked "
         "in Candide and Alice (TransRead), a partial gold, the share whose most looked-at word is linked to them. The "
-        "best of many heads is chosen on the very pairs it is scored on; the model's card has it chosen on other pairs."
+        "best of many heads is chosen on the very pairs it is scored on; the model's card has one chosen on others. "
+        "One step later: the word has just been read and the next one is predicted, which is when some of the "
+        "Transformer's heads look at its source."
     )
 
 
-def _quality(row: AlignmentRow) -> dict[str, str]:
+def _quality(row: AlignmentRow, when: str = "") -> dict[str, str]:
     """A row of the table, layers and heads from 1."""
-    place = "" if row.layer is None or row.head is None else f"layer {row.layer + 1}, head {row.head + 1}"
+    place = "" if row.layer is None or row.head is None else f"layer {row.layer + 1}, head {row.head + 1}{when}"
     return {
         "model": row.model,
         "head": place,

@@ -14,7 +14,7 @@ from engine.saliency import Saliency, hide_special, merge_words, saliency_of
 from engine.types import DecoderSteps, EncoderStates, Trace
 from engine.unrolled import decoder_steps, encoder_states
 from pages import _shared
-from pages._align import PRESENTER, VIEW, all_cards, name_of, pick_network
+from pages._align import PRESENTER, VIEW, all_cards, best_card, name_of, pick_network
 from viz.components.steps import steps, steps_data
 
 Traces = Mapping[str, Trace]
@@ -126,7 +126,10 @@ def thread(cards: Sequence[ModelCard], found: Traces, theme: viz.Theme) -> None:
         "All models are made to say the same sentence. A model that has lost the thread no longer expects the next "
         "right word: its line falls. Try a long sentence of your own above, with **One output for all**."
     )
-    target = next(iter(found.values())).translation
+    target = found[best_card(cards).name].translation
+    if not target:
+        st.info("The output is empty: there is no thread to lose. Try another sentence above.")
+        return
     common = {card.name: _shared.trace(card, found[card.name].source.text, target) for card in cards}
     merged = {name: merge_logprobs(trace.token_logprobs, trace.predicted) for name, trace in common.items()}
     words = merged[cards[0].name][0]

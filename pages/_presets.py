@@ -34,8 +34,8 @@ class Preset:
     role: str | None = None
 
     def available(self, card: ModelCard) -> bool:
-        """Whether the role, if one is meant, was measured for these weights."""
-        return self.find is None or self.find(card) is not None
+        """Whether it is a Transformer, of which presets speak, and the role, if one is meant, was measured."""
+        return "encoder" in card.supports and (self.find is None or self.find(card) is not None)
 
     def explanation(self, card: ModelCard) -> str:
         """The hint, with what was measured."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ import streamlit as st
 
 import viz
 from engine.catalogue import ModelCard
-from engine.gold_links import shipped_pairs
+from engine.errors import InputError
 from engine.types import Trace
 from pages import _align_gold, _align_lengths, _align_save, _align_sections, _shared
 from pages._align import (
     EXAMPLES,
+    NO_PIN,
     PRESENTER,
     VIEW,
     AlignView,
@@ -28,6 +30,7 @@ from pages._align import (
     name_of,
     panel,
     pin,
+    pinned_by,
     source_of,
     traces,
 )
@@ -66,7 +69,7 @@ def show() -> None:
     text = st.session_state["align box"]
     if text != source_of(VIEW.current()):
         leave_gold()
-        VIEW.change(text=text, target="", row=-1, source=-1, step=0)
+        VIEW.change(text=text, target="", step=0, **NO_PIN)
     else:
         VIEW.change()
     VIEW.touch()
@@ -75,13 +78,13 @@ def show() -> None:
 def open_example(text: str) -> None:
     """Translate an example."""
     leave_gold()
-    VIEW.change(text=text, target="", row=-1, source=-1, step=0)
+    VIEW.change(text=text, target="", step=0, **NO_PIN)
     VIEW.touch()
 
 
 def force() -> None:
     """Take over the common translation that was typed; an empty one is the Transformer's own."""
-    VIEW.change(target=st.session_state["align target"].strip(), row=-1, step=0)
+    VIEW.change(target=st.session_state["align target"].strip(), step=0, **NO_PIN)
     VIEW.touch()
 
 
@@ -120,14 +123,14 @@ def options(view: AlignView, cards: Sequence[ModelCard], found: Mapping[str, Tra
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         pick_models(cards)
         if not with_gold:
-            _choose("Outputs", "outputs", OUTPUTS, OUTPUTS_HELP)
+            _choose("Outputs", "outputs", OUTPUTS, OUTPUTS_HELP, on_change=other_words)
         _choose("View", "view", FIGURES)
         with st.popover("Tokens & heads", icon=":material/tune:"):
             if with_gold:
                 st.caption("A sentence with gold links is shown in the words that were linked.")
             else:
-                _choose("Tokens", "tokens", UNITS)
-                st.toggle(r"Special tokens (\<s>, \</s>)", **VIEW.widget("special"))
+                _choose("Tokens", "tokens", UNITS, on_change=other_words)
+                st.toggle(r"Special tokens (\<s>, \</s>)", **VIEW.widget("special") | {"on_change": other_words})
             st.toggle("Numbers in cells", **VIEW.widget("numbers"))
             for card in cards:
                 if card.family == "transformer":
@@ -136,10 +139,16 @@ def options(view: AlignView, cards: Sequence[ModelCard], found: Mapping[str, Tra
         common(view, found)
 
 
-def _choose(label: str, field: str, names: Mapping[str, str], said: str | None = None) -> None:
+def _choose(label: str, field: str, names: Mapping[str, str], said: str | None = None, **more: Any) -> None:
     st.segmented_control(
-        label, list(names), format_func=names.__getitem__, required=True, help=said, **VIEW.widget(field)
+        label, list(names), format_func=names.__getitem__, required=True, help=said, **VIEW.widget(field) | more
     )
+
+
+def other_words(field: str) -> None:
+    """Take over a choice after which rows or columns are other words: what was pinned is elsewhere."""
+    VIEW.change(**{field: st.session_state[VIEW.key(field)]}, **NO_PIN)
+    VIEW.touch()
 
 
 def pick_models(chosen: Sequence[ModelCard]) -> None:
@@ -150,6 +159,7 @@ def pick_models(chosen: Sequence[ModelCard]) -> None:
 
     def changed() -> None:
         VIEW.change(models=tuple(st.session_state[key]) or (chosen[0].identity,))
+        VIEW.touch()  # panels are counted anew: a pin stays with its model
 
     st.pills(
         "Models",
@@ -188,6 +198,19 @@ def common(view: AlignView, found: Mapping[str, Trace]) -> None:
         st.form_submit_button("Force", on_click=force)
 
 
+def all_traces(view: AlignView, cards: Sequence[ModelCard]) -> Mapping[str, Trace]:
+    """The sentence through each model; a common translation that cannot be used is given up, with a sentence."""
+    try:
+        return traces(view, cards)
+    except InputError as reason:
+        if view.outputs == "own" or not view.target:
+            raise
+        found = traces(replace(view, target=""), cards)  # raises where it is the text that cannot be used
+        st.error(_shared.literal(str(reason)))
+        VIEW.change(target="")
+        return found
+
+
 def show_outputs(cards: Sequence[ModelCard], found: Mapping[str, Trace], view: AlignView) -> None:
     """What each model says, or thinks of what it is forced to say."""
     forced = any(trace.request.target is not None for trace in found.values())
@@ -199,29 +222,32 @@ def show_outputs(cards: Sequence[ModelCard], found: Mapping[str, Trace], view: A
         said = {name_of(card): _shared.literal(found[card.name].translation) for card in cards}
         rows = [{"model": f"**{name}**", "says": text} for name, text in said.items()]
         st.table(rows, hide_index=True, hide_header=True)
-    for note in dict.fromkeys(note for trace in found.values() for note in trace.notes):
-        st.info(_shared.literal(note))
+    noted: dict[str, list[str]] = {}
+    for card in cards:
+        for note in found[card.name].notes:
+            noted.setdefault(note, []).append(name_of(card))
+    for note, names in noted.items():
+        st.info(_shared.literal(note if len(names) == len(cards) else f"{', '.join(names)}: {note}"))
 
 
 def _total(trace: Trace) -> str:
     return f"{np.sum(trace.token_logprobs, dtype=np.float64):.1f}".replace("-", "−")
 
 
-def show_panels(view: AlignView, panels: Sequence[Panel], theme: viz.Theme) -> None:
+def show_panels(view: AlignView, cards: Sequence[ModelCard], panels: Sequence[Panel], theme: viz.Theme) -> None:
     """The alignments side by side."""
 
     def changed() -> None:
         sent = st.session_state["align panels"].pinned
         if sent:
-            made = Pin.of(sent)
-            VIEW.change(source=-1 if made.source is None else made.source, row=-1 if made.row is None else made.row)
+            VIEW.change(**pinned_by(Pin.of(sent), cards))
 
     data = alignments_data(
         panels,
         view=view.view,
         gold=gold(view),
         numbers=view.numbers,
-        pinned=pin(view, panels),
+        pinned=pin(view, cards, panels),
         start_id=VIEW.epoch(),
         theme=theme,
         scale=PRESENTER if view.presenter else 1.0,
@@ -240,7 +266,7 @@ def explore(
         if VIEW.arriving() or asked(view) != before:
             st.rerun()
         panels = [panel(view, card, found[card.name]) for card in cards]
-        show_panels(view, panels, theme)
+        show_panels(view, cards, panels, theme)
         st.segmented_control(
             "Below",
             list(SECTIONS),
@@ -277,10 +303,10 @@ def page() -> None:
             st.warning(_shared.literal(problem))
         cards, theme = chosen_cards(view), _shared.theme()
         box(view)
-        if view.pair >= 0:
-            name = shipped_pairs()[view.pair].name or f"sentence {view.pair + 1}"
-            st.caption(f"Gold links: {name}, forced on all models")
-        found = traces(view, cards)
+        if gold_pair(view) is not None:
+            st.caption("Gold links are outlined. All models are made to say the French that was linked.")
+        found = all_traces(view, cards)
+        view = VIEW.current()
         if not view.presenter:
             options(view, cards, found)
         show_outputs(cards, found, view)

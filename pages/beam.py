@@ -276,11 +276,21 @@ def _stopped(trees: Sequence[BeamTree]) -> str:
     return text
 
 
+def meet(card: ModelCard) -> None:
+    """Another model was chosen in the menu: its trees are others, and no link was made with the one before."""
+    before = st.session_state.get("beam model", card.identity)
+    st.session_state["beam model"] = card.identity
+    if before != card.identity and VIEW.current().model == before:
+        VIEW.change(model=card.identity, forced=(), tree=0, node=-1, step=-1)
+        VIEW.touch()
+
+
 def page() -> None:
     """Draw the page."""
     with _shared.errors_as_sentences():
         card = _shared.pick_model("search")
         problems = VIEW.arrive(complete)
+        meet(card)
         view = VIEW.current()
         if view.model and view.model != card.identity:
             problems.append(f"This link was made with {view.model}; what you see is computed with {card.identity}.")

@@ -65,6 +65,9 @@ def page() -> None:
             st.page_link("pages/beam.py", label="Watch a translation being searched", icon=":material/account_tree:")
             st.page_link("pages/memorization.py", label="How far back does a network look?", icon=":material/history:")
             st.page_link(
+                "pages/alignment.py", label="Which word became which?", icon=":material/align_horizontal_left:"
+            )
+            st.page_link(
                 "pages/models.py", label="How the models were made, and what they score", icon=":material/inventory_2:"
             )
         st.subheader("Begin with an example", anchor=False)
@@ -85,6 +88,7 @@ ABILITIES = """
   switch heads off, swap them, or make them look elsewhere.
 - **Beam search**: the tree of a search that really ran, step by step; force a node and see where it goes.
 - **Memorization**: five networks complete the word you type; see which earlier letters each suggestion rests on.
+- **Alignment**: recurrent networks with and without attention beside the Transformer, step by step.
 - **Save** SVG, PNG, CSV, NPZ, a page that works offline, and a link that restores the view.
 """
 

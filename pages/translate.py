@@ -177,6 +177,8 @@ def show_translation(trace: Trace, own: Trace) -> None:
 def show_hint(card: ModelCard, view: View) -> None:
     """What to see, as long as a preset's own map, figure and heads are shown."""
     for preset in PRESETS.values():
+        if not preset.available(card):
+            continue
         meant = preset.view(card)
         wanted: list[object] = [meant.text, meant.target, meant.measure, meant.map, meant.view]
         if preset.find:

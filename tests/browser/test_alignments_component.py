@@ -69,7 +69,7 @@ def status(page: Page) -> Locator:
 
 def part(page: Page, name: str, number: int = 0) -> Locator:
     """A canvas of a panel: "above", "rows", "under", "over" or "right"."""
-    return page.locator(".panel").nth(number).locator(f"canvas.{name}")
+    return page.locator(".panel").nth(number).locator(f"canvas.{name}:not(.marks)")
 
 
 def pitch(page: Page) -> float:
@@ -139,13 +139,14 @@ def test_pointing_at_a_source_word_marks_its_column_in_every_panel(opened: Opene
 def test_pointing_at_a_row_marks_it_in_every_panel_with_the_same_rows(opened: Opened) -> None:
     page = opened()
     expect(page.locator(".compared")).to_contain_text("so that rows can be compared")
-    before = part(page, "rows", 2).evaluate("canvas => canvas.toDataURL()")
+    words_of_none = page.locator(".panel").nth(2).locator("canvas.rows.marks")
+    before = words_of_none.evaluate("canvas => canvas.toDataURL()")
     point(page, "rows", 0.5, 1.5)
     expect(status(page)).to_have_text(
         "additive · output word “zone” looks at: Area 75 %, Economic 13 %, </s> 13 % · dot: The 25 %"
     )
     assert marked(page, 0) == marked(page, 1) == [0, 3, 1, 1]
-    assert part(page, "rows", 2).evaluate("canvas => canvas.toDataURL()") != before  # the word is marked there too
+    assert words_of_none.evaluate("canvas => canvas.toDataURL()") != before  # the word is marked there too
 
 
 def test_a_row_is_its_own_panels_where_outputs_differ(opened: Opened) -> None:
@@ -306,6 +307,7 @@ def test_lines_carry_the_weights_and_a_pin_leaves_its_own_at_full_strength(opene
     expect(status(page)).to_contain_text("source word “Economic” is looked at by: <b>éco</b> 50 %")
     strong = {title.rsplit(",", 1)[0] for title, opacity in lines(page).items() if opacity > 0.15}
     assert strong == {"zone → Economic", "zone → Area", "zone → </s>"}
+    assert {*SOURCE, *OUTPUT} <= set(texts(saved(page, tmp_path)))
 
 
 def test_narrow_windows_stack_panels_and_a_wide_one_scrolls_in_its_own_box(opened: Opened) -> None:

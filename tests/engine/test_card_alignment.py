@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.card_alignment import alignment_lines, alignment_table, best_alignment_head
+from engine.card_alignment import alignment_lines, alignment_table, best_alignment_head, reading_table
 from engine.card_translation import score_lines
 from engine.cards import alignment_scores, save_scores
 from engine.catalogue import ModelCard
@@ -97,6 +97,12 @@ def test_the_diagonal_of_other_pairs_stands_there_too():
     fewer = ALONE | {"diagonal": row(0.6)}
     assert [r.aer for r in alignment_table({"a": ALONE, "b": fewer})] == [0.6, 0.6543]
     assert alignment_table({}) == ()
+
+
+def test_the_table_by_the_word_read_has_one_row_for_each_model_of_several_heads():
+    one = SCORES | {"heads": SCORES["heads"][:1]}
+    (found,) = reading_table({"Transformer": SCORES, "additive": one, "none": ALONE})
+    assert (found.model, found.layer, found.head, found.aer) == ("Transformer", 1, 1, 0.2777)
 
 
 def test_the_best_head():

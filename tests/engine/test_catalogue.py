@@ -15,6 +15,7 @@ from engine.catalogue import ASSETS, MODELS, Capability, Family, ModelCard, card
 from engine.completion import LONGEST, WORDS, fold_checked
 from engine.errors import UnknownModel, Unsupported
 from engine.models.autocomplete import SHAPES, AutocompleteConfig
+from engine.models.seq2seq import ATTENTIONS, Seq2SeqConfig
 from engine.models.transformer import TransformerConfig
 from engine.runner import LONGEST_OUTPUT
 from engine.text import END, PAD, START, UNKNOWN, WHO, Subwords
@@ -22,22 +23,30 @@ from engine.weights import CONFIG, TOKENIZER, WEIGHTS, from_json, read_json, ver
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "models"
 COMPLETERS = tuple(f"autocomplete-{network}" for network in ("rnn", "gru", "lstm", "nlstm", "transformer"))
-# MB (10^6 bytes) of weights, from the design: a new model states its own here; of word completion all have 30 together
-LIMITS = {"en-fr": 45.0, **dict.fromkeys(COMPLETERS, 6.0)}
+RECURRENT = tuple(f"en-fr-rnn-{attention}" for attention in ATTENTIONS)
+# MB (10^6 bytes) of weights, from the design: a new model states its own here; of word completion all have 30 together,
+# of the recurrent translators 40
+LIMITS = {"en-fr": 45.0, **dict.fromkeys(RECURRENT, 10.0), **dict.fromkeys(COMPLETERS, 6.0)}
 ALL = 160.0  # MB, everything together
 
 every_model = pytest.mark.parametrize("shipped", MODELS.values(), ids=MODELS)
 of_kind = {kind: [card for card in MODELS.values() if card.family == kind] for kind in get_args(Family)}
-every_translator, every_completer = (
-    pytest.mark.parametrize("shipped", of_kind[kind], ids=[card.name for card in of_kind[kind]])
-    for kind in ("transformer", "autocomplete")
-)
+
+
+def every(*kinds: Family) -> pytest.MarkDecorator:
+    """A test of each model of these kinds."""
+    found = [card for kind in kinds for card in of_kind[kind]]
+    return pytest.mark.parametrize("shipped", found, ids=[card.name for card in found])
+
+
+every_transformer, every_recurrent, every_completer = every("transformer"), every("seq2seq"), every("autocomplete")
+every_translator = every("transformer", "seq2seq")
 
 
 def test_the_names_are_the_keys_and_the_folders():
     assert {name: card.name for name, card in MODELS.items()} == {name: name for name in MODELS}
     assert {path.name for path in ASSETS.iterdir() if (path / WEIGHTS).is_file()} == set(MODELS)
-    assert tuple(MODELS) == ("en-fr", *COMPLETERS)
+    assert tuple(MODELS) == ("en-fr", *RECURRENT, *COMPLETERS)
 
 
 def test_an_unknown_model_is_answered_with_the_names_there_are():
@@ -99,9 +108,18 @@ def test_what_translates_offers_no_network_that_completes_words(shipped: ModelCa
 
 @every_translator
 def test_what_translates_completes_no_words(shipped: ModelCard):
-    assert not shipped.supports & {"complete", "states"}
+    assert shipped.supports >= {"translate", "search"} and "complete" not in shipped.supports
+    assert ("states" in shipped.supports) == (shipped.family == "seq2seq")
     with pytest.raises(Unsupported, match=r"engine\.load"):
         engine.load_completer(shipped.name, "cpu")
+
+
+@every_recurrent
+def test_recurrent_translators_have_states_and_no_maps_but_their_one_attention(shipped: ModelCard):
+    """Nothing looks at its own side, and heads that could be changed there are none."""
+    maps = shipped.supports & {"encoder", "decoder", "cross"}
+    assert maps == ({"cross"} if "none" not in shipped.name else set())
+    assert "interventions" not in shipped.supports
 
 
 @every_completer
@@ -126,6 +144,8 @@ def test_recurrent_networks_read_the_longest_text_at_once(shipped: ModelCard):
 
 def test_the_short_name_is_the_title_after_its_kind():
     assert [card.short for card in of_kind["autocomplete"]] == ["tanh RNN", "GRU", "LSTM", "nested LSTM", "Transformer"]
+    kinds = ["no attention", "additive attention", "dot-product attention", "general attention"]
+    assert [card.short for card in of_kind["seq2seq"]] == kinds
     assert card("en-fr").short == card("en-fr").title
     assert replace(card("en-fr"), title="Kind: Net: two").short == "Net: two"
 
@@ -136,7 +156,23 @@ def test_every_network_that_completes_words_has_the_same_words_and_its_own_weigh
     assert len({card.sha256[WEIGHTS] for card in completers}) == len(completers)
 
 
-@every_translator
+def test_recurrent_translators_share_the_words_and_differ_in_their_attention_alone():
+    shapes = [read_json(shipped.folder / CONFIG) for shipped in of_kind["seq2seq"]]
+    assert [shape.pop("attention") for shape in shapes] == list(ATTENTIONS)
+    assert all(shape == shapes[0] for shape in shapes)
+    assert len({shipped.sha256[TOKENIZER] for shipped in [*of_kind["seq2seq"], card("en-fr")]}) == 1
+    assert len({shipped.sha256[WEIGHTS] for shipped in of_kind["seq2seq"]}) == len(RECURRENT)
+
+
+@every_recurrent
+def test_the_tokenizer_of_a_recurrent_translator_fits_its_shape(shipped: ModelCard):
+    config = from_json(Seq2SeqConfig, read_json(shipped.folder / CONFIG), CONFIG)
+    tokenizer = Subwords.load(shipped.folder / TOKENIZER)
+    assert len(tokenizer) == config.vocabulary
+    assert (config.pad, config.unknown, config.start, config.end) == (PAD, UNKNOWN, START, END)
+
+
+@every_transformer
 def test_the_parts_fit_each_other(shipped: ModelCard):
     """The tokenizer's size and ids, the limits and the position table belong to the same model."""
     config = from_json(TransformerConfig, read_json(shipped.folder / CONFIG), CONFIG)

@@ -15,6 +15,7 @@ import streamlit as st
 
 import engine.decoding.tree
 from engine.cards import beam_preset
+from engine.catalogue import MODELS
 from engine.decoding.options import BeamOptions
 from engine.decoding.tree import SearchRequest, look_at, rescored
 from engine.runner import load
@@ -31,6 +32,7 @@ from tests.pages.beam_page import (
     count_searches,
     drawn,
     found,
+    ids,
     opened,
     said,
     sound,
@@ -284,3 +286,24 @@ def test_coming_back_to_the_page_keeps_the_search(runs: list[SearchRequest]) -> 
     page.query_params.clear()
     page.switch_page("pages/beam.py").run()
     assert page.text_input(key="beam box").value == TEXT and len(runs) == 2
+
+
+def test_a_model_without_attention_is_searched_and_says_that_it_has_none() -> None:
+    blind = next(card for card in MODELS.values() if "search" in card.supports and "cross" not in card.supports)
+    page = sound(opened(text=TEXT, model=blind.identity, node="2"))
+    assert page.selectbox(key="model").value == blind.name and address_of(page)["model"] == blind.identity
+    assert drawn(page)[0]["start"]["node"] == [0, 1]
+    assert "This model has no attention" in said(page.markdown) and not drawn(page, "saccade_lines")[0]
+    assert any(json.loads(chart.proto.spec).get("title") == "What may follow" for chart in page.get("vega_lite_chart"))
+    page = sound(click(page, "Force this beginning"))
+    assert len(titles(page)) == 2 and "This model has no attention" in said(page.markdown)
+
+
+def test_another_model_searches_the_same_sentence_anew(runs: list[SearchRequest]) -> None:
+    page = sound(opened(text=TEXT, node="2", forced=ids("Je")))
+    assert len(titles(page)) == 2
+    page = sound(page.selectbox(key="model").set_value("en-fr-rnn-additive").run())  # no link was made with another
+    identity = MODELS["en-fr-rnn-additive"].identity
+    assert (runs[-1].model, runs[-1].text, runs[-1].prefix) == (identity, TEXT, ())
+    assert address_of(page) == {"model": identity, "text": TEXT} and len(titles(page)) == 1
+    assert page.text_input(key="beam box").value == TEXT and drawn(page)[0]["start"]["node"] is None

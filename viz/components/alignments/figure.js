@@ -119,42 +119,51 @@ function panelSize(header, panel, size) {
 
 // ---- labels ---------------------------------------------------------------------------------------------------------------
 
-/** One label at the origin: behind it what is pointed at or pinned, and its share as a strip. */
-function paintLabel(painter, header, { type }, { label, special }, { x = 0, y = 0, align = "left", picked, pinned, share = 0 }) {
+const UNMARKED = { picks: NOTHING, pins: NOTHING };
+
+/** One label, with what is pointed at or pinned and its share behind it; `marksAlone`: nothing where there is none of these. */
+function paintLabel(painter, header, { type }, { label, special }, { x = 0, y = 0, align = "left", picked, pinned, share = 0, marksAlone }) {
   const { theme } = header;
-  const text = { text: label, size: type, font: theme.font, align, weight: picked || pinned ? "bold" : "normal", style: special ? "italic" : "normal" };
-  const width = widthOf(label, `${text.style} ${text.weight} ${type}px ${theme.font}`) + 8;
-  const left = x - { left: 4, center: width / 2, right: width - 4 }[align];
-  const box = { x: left, y: y - type * 0.68, width, height: type * 1.36 };
-  if (share >= LEAST.picked) painter.rect({ ...box, colour: theme.accent, opacity: shade(share) });
-  if (picked) painter.rect({ ...box, colour: theme.accent, opacity: 0.22 });
-  if (pinned) paintFrame(painter, box, 1.5, theme.accent);
+  const strong = picked || pinned;
+  const marked = strong || share >= LEAST.picked;
+  if (marksAlone && !marked) return;
+  const text = { text: label, size: type, font: theme.font, align, weight: strong ? "bold" : "normal", style: special ? "italic" : "normal" };
+  if (marked) {
+    const width = widthOf(label, `${text.style} bold ${type}px ${theme.font}`) + 8;
+    const box = { x: x - { left: 4, center: width / 2, right: width - 4 }[align], y: y - type * 0.68, width, height: type * 1.36 };
+    painter.rect({ ...box, colour: theme.background }); // hides the plain label below
+    painter.rect({ ...box, colour: theme.accent, opacity: shade(share) });
+    if (picked) painter.rect({ ...box, colour: theme.accent, opacity: 0.22 });
+    if (pinned) paintFrame(painter, box, 1.5, theme.accent);
+  }
   painter.text({ ...text, x, y, colour: special && !picked ? theme.muted : theme.text });
 }
 
 /** Source labels above a heatmap whose top left corner is (x, y). */
-function paintAbove(painter, header, size, { x, y }, { picks, pins }) {
+function paintAbove(painter, header, size, { x, y }, { picks, pins, marksAlone }) {
   const { pitch, angle, type } = size;
   header.source.forEach((token, k) => {
-    const look = { picked: picks.source === k, pinned: pins.source === k };
+    const look = { picked: picks.source === k, pinned: pins.source === k, marksAlone };
     const middle = x + (k + 0.5) * pitch;
     if (!angle) paintLabel(painter, header, size, token, { ...look, x: middle, y: y - type * 0.85, align: "center" });
-    else turned(painter, middle + (angle < 90 ? type * 0.12 : 0), y - 6, angle, () => paintLabel(painter, header, size, token, look));
+    else if (!marksAlone || look.picked || look.pinned) {
+      turned(painter, middle + (angle < 90 ? type * 0.12 : 0), y - 6, angle, () => paintLabel(painter, header, size, token, look));
+    }
   });
 }
 
 /** Output labels at the left of a map; `x` is where they end. */
-function paintRows(painter, header, size, panel, { x, y }, { picks, pins, shares }) {
+function paintRows(painter, header, size, panel, { x, y }, { picks, pins, shares, marksAlone }) {
   panel.rows.forEach((token, row) => {
-    const look = { picked: picks.row === row, pinned: pins.row === row, share: shares?.row?.[row] };
+    const look = { picked: picks.row === row, pinned: pins.row === row, share: shares?.row?.[row], marksAlone };
     paintLabel(painter, header, size, token, { ...look, x: x - 8, y: y + (row + 0.5) * size.pitch, align: "right" });
   });
 }
 
 /** Source labels at the right of a panel's lines; `x` is where they begin. */
-function paintSources(painter, header, size, { x, y }, { picks, pins, shares }) {
+function paintSources(painter, header, size, { x, y }, { picks, pins, shares, marksAlone }) {
   header.source.forEach((token, k) => {
-    const look = { picked: picks.source === k, pinned: pins.source === k, share: shares?.source?.[k] };
+    const look = { picked: picks.source === k, pinned: pins.source === k, share: shares?.source?.[k], marksAlone };
     paintLabel(painter, header, size, token, { ...look, x: x + 8, y: y + (k + 0.5) * size.pitch });
   });
 }

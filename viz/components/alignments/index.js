@@ -3,6 +3,7 @@
 const SETTLED = 300; // milliseconds after the last pin until the server is told, for the address
 const HEADER_ROOM = 64; // pixels at the window's top that the app's own header may cover
 
+const LABELS = ["rows", "above", "right"]; // canvases of words, each with one above it for what is marked
 const samePick = (one, other) => one?.panel === other?.panel && one?.source === other?.source && one?.row === other?.row;
 
 class Alignments extends AlignmentWeights {
@@ -85,14 +86,15 @@ class Alignments extends AlignmentWeights {
   }
 
   buildPanel({ name, note, detail, map, rows }, number, active) {
-    const canvas = (part) => make("canvas", { class: part, "data-part": part, "aria-hidden": "true" });
-    const view = { number, rows: canvas("rows"), above: canvas("above"), under: canvas("under"), over: canvas("over"), right: canvas("right") };
+    const canvas = (part) => make("canvas", { class: part, "aria-hidden": "true" });
+    const parts = ["rows", "above", "right", "under", "over", "rows marks", "above marks", "right marks"];
+    const view = { number, ...Object.fromEntries(parts.map((part) => [part, canvas(part)])) };
     const lines = this.header.view === "lines";
     view.cell = make("div", { class: "cell", id: `alignment-${number}`, role: map && !lines ? "gridcell" : "option" });
     view.line = map && !lines ? make("div", { role: "row" }, [view.cell]) : view.cell;
     view.sheet = make("div", { class: "sheet" }, [view.under, view.over, view.line]);
     view.corner = make("div", { class: "corner" });
-    view.space = make("div", { class: "space" }, [view.corner, view.above, view.rows, view.sheet, view.right]);
+    view.space = make("div", { class: "space" }, [view.corner, view.sheet, ...LABELS.flatMap((part) => [view[part], view[`${part} marks`]])]);
     const size = map ? `${count(rows.length, "output word")} × ${count(this.header.source.length, "source word")}` : `${note}. ${count(rows.length, "output word")}`;
     view.body = make("div", {
       class: "body", tabindex: 0, role: map && !lines ? "grid" : "listbox", "aria-activedescendant": view.cell.id,
@@ -244,10 +246,10 @@ class Alignments extends AlignmentWeights {
     const place = size.panels[view.number];
     const panel = this.panels[view.number];
     view.drawn = ""; // its labels and marks
-    view.rows.hidden = !place.aside;
+    const shown = { rows: place.aside, above: panel.map && header.view === "heatmap", right: panel.map && header.view === "lines" };
+    for (const part of LABELS) view[part].hidden = view[`${part} marks`].hidden = !shown[part];
     view.over.hidden = !panel.map;
-    view.above.hidden = !panel.map || header.view === "lines";
-    view.right.hidden = !panel.map || header.view === "heatmap";
+    this.label(view, UNMARKED);
     view.panel.style.width = `${Math.max(Math.min(place.whole, size.share), Math.min(NARROWEST * header.scale, size.share))}px`;
     view.body.classList.toggle("scrolls", place.whole > size.share);
     view.body.style.scrollPaddingLeft = `${place.aside}px`;
@@ -293,20 +295,25 @@ class Alignments extends AlignmentWeights {
     const name = JSON.stringify([look.picks, look.pins]);
     if (name === view.drawn) return;
     view.drawn = name;
+    this.label(view, { ...look, marksAlone: true });
     const { header, size } = this;
     const panel = this.panels[view.number];
-    const { aside, width, height, right, overhang } = size.panels[view.number];
-    if (aside) paintRows(new CanvasPainter(sized(view.rows, aside, height)), header, size, panel, { x: aside, y: 0 }, look);
     if (!panel.map) return;
+    const { width, height } = size.panels[view.number];
     const over = new CanvasPainter(sized(view.over, width, height));
-    if (header.view === "lines") {
-      view.under.style.opacity = look.only ? FADED : 1;
-      if (look.only) paintLines(over, header, size, panel, { x: 0, y: 0 }, { only: look.only });
-      paintSources(new CanvasPainter(sized(view.right, right, height)), header, size, { x: 0, y: 0 }, look);
-      return;
-    }
-    paintMarks(over, header, size, panel, { x: 0, y: 0 }, look);
-    paintAbove(new CanvasPainter(sized(view.above, width + overhang, size.above)), header, size, { x: 0, y: size.above }, look);
+    if (header.view === "heatmap") paintMarks(over, header, size, panel, { x: 0, y: 0 }, look);
+    else view.under.style.opacity = look.only ? FADED : 1;
+    if (look.only) paintLines(over, header, size, panel, { x: 0, y: 0 }, { only: look.only });
+  }
+
+  /** Paints a panel's words; only those that are marked, above the others, where the look says so. */
+  label(view, look) {
+    const { header, size } = this;
+    const { aside, width, height, right, overhang } = size.panels[view.number];
+    const painter = (part, ...sides) => new CanvasPainter(sized(view[look.marksAlone ? `${part} marks` : part], ...sides));
+    if (!view.rows.hidden) paintRows(painter("rows", aside, height), header, size, this.panels[view.number], { x: aside, y: 0 }, look);
+    if (!view.above.hidden) paintAbove(painter("above", width + overhang, size.above), header, size, { x: 0, y: size.above }, look);
+    if (!view.right.hidden) paintSources(painter("right", right, height), header, size, { x: 0, y: 0 }, look);
   }
 
   /** Where a pick is in its panel, in pixels from the sheet's corner. */
