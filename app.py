@@ -18,6 +18,7 @@ STYLE = """
 :is(.st-key-heatmap, .st-key-units, .st-key-rows, .st-key-measures, .st-key-agreement) { overflow-x: auto; }
 :is(.st-key-heatmap, .st-key-units, .st-key-rows, .st-key-measures, .st-key-agreement) > * { min-width: 34rem; }
 :is(.st-key-numbers, .st-key-encoder, .st-key-thread) { overflow-x: auto; }  /* a wide table; panels side by side */
+.st-key-outputs td > * { max-width: none; }  /* sentences: else they break long before the table's edge */
 """
 st.html(f"<style>{STYLE}</style>")
 

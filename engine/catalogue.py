@@ -166,13 +166,13 @@ def _recurrent(
             "It is there to be compared and looked at: the Transformer en-fr translates everyday sentences better.",
             "Short everyday sentences and sentences of parliament are its home; rare words, names and numbers are "
             "often wrong.",
-            "It was trained on pairs of at most 64 tokens a side and of at most 30 words; longer input is taken up to "
-            "the limit and gets worse.",
+            "It was trained on pairs of at most 64 tokens a side, those of Europarl of at most 30 words; longer input is "
+            "taken up to the limit and gets worse.",
         ),
         notes=(
             *notes,
-            "The four recurrent translators differ in the attention alone: the same pairs in the same order, the same "
-            "vocabulary, as many updates, the same widths and the same random seed.",
+            "The four recurrent translators differ in the attention alone: the same mixture of pairs, the same "
+            "vocabulary, as many updates of the same size, the same widths and the same random seed.",
             "One wiring for all: the state before a step is the query, and the step reads the token and the context "
             "(Bahdanau et al. 2015, section 3.1). Keys are projected to the decoder's width for every score.",
             "Departures from Luong et al. 2015, where dot and general come from: there the state after the step is the "
@@ -261,8 +261,9 @@ MODELS: dict[str, ModelCard] = {
             "c4db7b126bee61cad4c7fa0b1c308de455bbf9a0f2f7fca1591e7459d63fe0df",
         ),
         notes=(
-            "The first 2,640 of its updates ran under a schedule of 5,000; then all four were set to 4,000, and its "
-            "rate fell to the shorter schedule's at once. The command as it is begins with the shorter one.",
+            "The first 2,640 of its updates ran under a schedule of 5,000; then all four were set to 4,000, its rate "
+            "fell to the shorter schedule's at once, and its pairs came in another order from there on. The command as "
+            "it is begins with the shorter schedule.",
         ),
     ),
     "en-fr-rnn-dot": _recurrent(
@@ -284,8 +285,9 @@ MODELS: dict[str, ModelCard] = {
             "140792d52a5136b3cef4d478fee8f1e4827c04194f484db2d6cd3a65c84ebb5e",
         ),
         notes=(
-            "The first 2,838 of its updates ran under a schedule of 5,000; then all four were set to 4,000, and its "
-            "rate fell to the shorter schedule's at once. The command as it is begins with the shorter one.",
+            "The first 2,838 of its updates ran under a schedule of 5,000; then all four were set to 4,000, its rate "
+            "fell to the shorter schedule's at once, and its pairs came in another order from there on. The command as "
+            "it is begins with the shorter schedule.",
         ),
     ),
     "autocomplete-rnn": _completion(

@@ -31,9 +31,12 @@ Direction = Literal["overview", "forwards", "backwards"]
 Summary = Literal["change", "end"]
 Score = Literal["bleu", "accuracy", "gain"]
 PRESENTER = 1.4  # of type and cells
-TEXT_ASKED = "The agreement on the European Economic Area was signed in August 1992."
+TEXT_ASKED = "We need a common European policy to protect the environment."
 EXAMPLES = {
-    "The paper's sentence (Bahdanau et al., figure 3)": TEXT_ASKED,
+    "Adjectives change sides": TEXT_ASKED,
+    "The paper's sentence (Bahdanau et al. 2015, figure 3)": (
+        "The agreement on the European Economic Area was signed in August 1992."
+    ),
     "An adjective changes places": "She opened the old red door and looked at the quiet garden.",
     "What is short needs no attention": "I am very tired.",
     "A long sentence": (
@@ -41,7 +44,6 @@ EXAMPLES = {
         "that we can protect the environment and create new jobs at the same time."
     ),
 }
-FILES = "align pairs"  # in the session: own pairs with gold links
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,16 +335,17 @@ def asked(view: AlignView) -> tuple[object, ...]:
 
 
 def pick_network(cards: Sequence[ModelCard], label: str = "Model") -> ModelCard:
-    """The model of a section that shows one: a menu, where there are several."""
+    """The model of a section that shows one: a menu, where there are several, that begins with one that attends."""
     names = {card.name: card for card in cards}
     view = VIEW.current()
-    chosen = view.network if view.network in names else next(iter(names))
+    first = next((card for card in cards if "cross" in card.supports), cards[0])
+    chosen = view.network if view.network in names else first.name
     if len(names) > 1:
         key = VIEW.key("network")
         st.session_state[key] = chosen
 
         def changed() -> None:
-            VIEW.change(network=st.session_state[key], step=view.step)
+            VIEW.change(network=st.session_state[key])
 
         titles: Mapping[str, str] = {name: name_of(card) for name, card in names.items()}
         st.segmented_control(

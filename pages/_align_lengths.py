@@ -96,7 +96,8 @@ def quality(cards: Sequence[ModelCard], found: Mapping[str, Trace], theme: viz.T
     every = st.toggle("Every head", **VIEW.widget("every"))
     shown = [_quality(row) for row in rows if every or best[row.model] is row]
     shown += [_quality(row, ", one step later") for row in reading_table(measured)]
-    st.table(shown, hide_index=True)
+    with st.container(key="numbers"):  # a wide table scrolls on a narrow screen
+        st.table(shown, hide_index=True)
     story = next(values["alibi"] for values in measured.values())
     st.caption(
         f"Error rate: alignment error rate (Och and Ney 2003), {story['pairs']} pairs of a fully linked story (Alibi), "

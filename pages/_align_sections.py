@@ -134,11 +134,11 @@ def thread(cards: Sequence[ModelCard], found: Traces, theme: viz.Theme) -> None:
     merged = {name: merge_logprobs(trace.token_logprobs, trace.predicted) for name, trace in common.items()}
     words = merged[cards[0].name][0]
     lines = {name_of(card): merged[card.name][1] for card in cards}
-    _shared.draw_chart(
-        viz.expected_words(words, lines, names=[name_of(card) for card in all_cards()], theme=theme),
-        "thread",
-        "The probability that each model gives each word of one output",
-    )
+    chart = viz.expected_words(words, lines, names=[name_of(card) for card in all_cards()], theme=theme)
+    with st.container(key="thread"):  # one that is wider than the screen scrolls: squeezed, its words would overlap
+        st.altair_chart(
+            chart, theme=None, width="content", alt="The probability that each model gives each word of one output"
+        )
     card = pick_network(cards, "What each word rests on, in")
     trace = common[card.name]
     total = len(trace.predicted)

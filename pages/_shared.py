@@ -266,7 +266,20 @@ def pick_model(*needs: Capability) -> ModelCard:
     if state.get("model") not in cards:
         state["model"] = next(iter(cards))
     titles = {name: card.title for name, card in cards.items()}
-    return cards[st.selectbox("Model", titles, format_func=titles.__getitem__, key="model", persist_state="session")]
+
+    def changed() -> None:
+        state["model asked"] = st.query_params.get("model", "")  # of the view before: it counts no longer
+
+    return cards[
+        st.selectbox(
+            "Model",
+            titles,
+            format_func=titles.__getitem__,
+            key="model",
+            persist_state="session",
+            on_change=changed,
+        )
+    ]
 
 
 def theme() -> viz.Theme:

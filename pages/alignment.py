@@ -221,7 +221,8 @@ def show_outputs(cards: Sequence[ModelCard], found: Mapping[str, Trace], view: A
     else:
         said = {name_of(card): _shared.literal(found[card.name].translation) for card in cards}
         rows = [{"model": f"**{name}**", "says": text} for name, text in said.items()]
-        st.table(rows, hide_index=True, hide_header=True)
+        with st.container(key="outputs"):
+            st.table(rows, hide_index=True, hide_header=True)
     noted: dict[str, list[str]] = {}
     for card in cards:
         for note in found[card.name].notes:

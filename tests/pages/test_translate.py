@@ -428,7 +428,7 @@ SEEING = [name for name in RECURRENT if name != BLIND]
 
 @pytest.mark.parametrize("name", SEEING)
 def test_a_recurrent_translator_shows_its_one_map_in_every_view(name: str) -> None:
-    page = opened(model=name, text=TIRED)
+    page = opened(model=MODELS[name].identity, text=TIRED)
     assert not page.exception and not page.error and not page.warning
     assert page.selectbox(key="model").value == name and address_of(page)["model"] == MODELS[name].identity
     header, arrays = received(choose(page, "tokens", "pieces"))
@@ -449,7 +449,7 @@ def test_a_recurrent_translator_shows_its_one_map_in_every_view(name: str) -> No
 
 
 def test_without_attention_gradients_are_shown_and_said_to_be() -> None:
-    page = opened(model=BLIND, text="I am tired.", view="grid")
+    page = opened(model=MODELS[BLIND].identity, text="I am tired.", view="grid")
     assert not page.exception and not page.error
     said = " ".join(info.value for info in page.info)
     assert "has no attention" in said and "Gradients" in said
