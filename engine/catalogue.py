@@ -166,8 +166,8 @@ def _recurrent(
             "It is there to be compared and looked at: the Transformer en-fr translates everyday sentences better.",
             "Short everyday sentences and sentences of parliament are its home; rare words, names and numbers are "
             "often wrong.",
-            "It was trained on pairs of at most 64 tokens a side, those of Europarl of at most 30 words; longer input is "
-            "taken up to the limit and gets worse.",
+            "It was trained on pairs of at most 64 tokens a side, those of Europarl of at most 30 words; longer input "
+            "is taken up to the limit and gets worse.",
         ),
         notes=(
             *notes,

@@ -277,7 +277,7 @@ def panel(view: AlignView, card: ModelCard, trace: Trace) -> Panel:
     cross = trace.maps.get("cross")
     if cross is None:
         return Panel(
-            name_of(card), "No attention: one vector stands for the sentence.", None, output=rows_of(view, trace)
+            name_of(card), "No attention: one vector stands for the sentence", None, output=rows_of(view, trace)
         )
     place = head_of(view, card, cross)
     shown = drawn(view, one_head(cross, place))

@@ -11,7 +11,7 @@ from engine.catalogue import ModelCard
 from engine.tables import map_csv, trace_bytes
 from engine.types import Trace
 from pages import _save
-from pages._align import VIEW, complete, gold
+from pages._align import VIEW, complete, gold, pin
 from viz.components.alignments import Panel, alignments_data, alignments_html
 
 NOTE = "Rows: the words said; columns: the words read; a cell: how much attention a word pays to another."
@@ -19,8 +19,10 @@ NOTE = "Rows: the words said; columns: the words read; a cell: how much attentio
 
 def menu(cards: Sequence[ModelCard], found: Mapping[str, Trace], panels: Sequence[Panel], theme: viz.Theme) -> None:
     """The menu "Save & share"."""
+    view = VIEW.current()  # now: files are made later, outside the session
+    links, pinned = gold(view), pin(view, cards, panels)
     with st.popover("Save & share", icon=":material/share:"):
-        _save.link(VIEW.codec, VIEW.current(), "saccade-alignment.json", "align request file", _open_file)
+        _save.link(VIEW.codec, view, "saccade-alignment.json", "align request file", _open_file)
         if problem := st.session_state.pop("align request problem", None):
             st.error(problem)
         st.markdown("**Save**")
@@ -47,7 +49,9 @@ def menu(cards: Sequence[ModelCard], found: Mapping[str, Trace], panels: Sequenc
         st.download_button(
             "Panels as a page",
             lambda: alignments_html(
-                alignments_data(panels, view=VIEW.current().view, gold=gold(VIEW.current()), theme=theme),
+                alignments_data(
+                    panels, view=view.view, gold=links, numbers=view.numbers, pinned=pinned, theme=theme
+                ),
                 title=next(iter(found.values())).source.text,
                 note=NOTE,
                 theme=theme,

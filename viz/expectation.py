@@ -14,7 +14,7 @@ from viz.labels import shorten
 from viz.theme import LIGHT, Theme, chart_config
 
 AROUND = 2  # words on either side over which a line is smoothed
-_STEP, _HEIGHT = 34, 260  # pixels
+_STEP, _HEIGHT = 34, 300  # pixels
 
 
 def expected_words(
@@ -65,7 +65,7 @@ def expected_words(
         )
     )
     colour, dash, shape = looks([*names, *(name for name in logprobs if name not in names)], list(logprobs))
-    y = alt.Y("mean:Q", title="probability of the word", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
+    y = alt.Y("mean:Q", title="probability", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
     told = [alt.Tooltip("model:N"), alt.Tooltip("word:N"), alt.Tooltip("told:N", title="probability")]
     single = y.copy(deep=True)
     single.shorthand = "one:Q"
@@ -74,7 +74,9 @@ def expected_words(
         y=single, color=colour, shape=shape, tooltip=told
     )
     chart = alt.LayerChart(layer=[points, lines]).properties(width=_STEP * len(words), height=_HEIGHT)
-    done: alt.LayerChart = chart.configure(**chart_config(theme))
+    config = chart_config(theme)
+    config["legend"] |= {"orient": "top"}  # beside a plot as wide as a text it would be cut off
+    done: alt.LayerChart = chart.configure(**config)
     return done
 
 
