@@ -15,10 +15,13 @@ STYLE = """
 .stMainBlockContainer h1 { font-size: 1.9rem; padding: 0.4rem 0 0.5rem; }
 [data-testid="InputInstructions"] { display: none; }  /* it lies upon a long sentence; the placeholder says it */
 /* on a narrow screen charts scroll sideways: squeezed, their labels would lie upon each other */
-:is(.st-key-heatmap, .st-key-units, .st-key-rows, .st-key-measures, .st-key-agreement) { overflow-x: auto; }
-:is(.st-key-heatmap, .st-key-units, .st-key-rows, .st-key-measures, .st-key-agreement) > * { min-width: 34rem; }
+:is(.st-key-heatmap, .st-key-units, .st-key-rows, .st-key-measures, .st-key-agreement, .st-key-lengths) {
+  overflow-x: auto;
+  > * { min-width: 34rem; }
+}
 :is(.st-key-numbers, .st-key-encoder, .st-key-thread) { overflow-x: auto; }  /* a wide table; panels side by side */
-.st-key-outputs td > * { max-width: none; }  /* sentences: else they break long before the table's edge */
+/* sentences in a table: else they break long before its edge */
+.st-key-outputs [data-testid="stTable"] td > * { max-width: none; }
 """
 st.html(f"<style>{STYLE}</style>")
 

@@ -129,6 +129,14 @@ def memorization(as_data: JsonOption = False) -> None:
 
 
 @app.command()
+def alignment(as_data: JsonOption = False) -> None:
+    """The Alignment page in a browser: five models' panels painted, pointing."""
+    from bench.alignment import alignment
+
+    _show([alignment], as_data)
+
+
+@app.command()
 def load(
     as_data: JsonOption = False,
     clients: Annotated[int, typer.Option(help="Visitors at once.", min=1)] = 40,
@@ -144,6 +152,7 @@ def load(
 @app.command("all")
 def everything(as_data: JsonOption = False) -> None:
     """Each of them, browser included: about twenty minutes."""
+    from bench.alignment import alignment
     from bench.beam import beam
     from bench.capture import capture
     from bench.components import grid, lines
@@ -155,7 +164,8 @@ def everything(as_data: JsonOption = False) -> None:
     from bench.memorization import memorization
     from bench.paint import paint
 
-    _show([imports, capture, knockout, beam, connectivity, latency, paint, lines, grid, memorization, load], as_data)
+    in_browser = [paint, lines, grid, memorization, alignment, load]
+    _show([imports, capture, knockout, beam, connectivity, latency, *in_browser], as_data)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def memorization(**view: str) -> str:
 
 
 def alignment(**view: str) -> str:
-    """The address of a view of the Alignment page; without a text it shows the paper's sentence."""
+    """The address of a view of the Alignment page; without a text it shows an example."""
     return f"/alignment?{urlencode(view)}" if view else "/alignment"
 
 

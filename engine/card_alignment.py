@@ -94,7 +94,7 @@ def alignment_lines(values: Mapping[str, Any]) -> Iterator[str]:
     if halves := values["halves"]:
         both = "; ".join(f"{_name(half)}: {_error(half)}, {_difference(half)} the diagonal's" for half in halves)
         yield f"alignment error rate of the head chosen on every other pair, on the rest, both ways: {both}"
-    yield from _reading_lines(values["reading"])
+    yield from _reading_lines(values["reading"], many=len(heads) > 1)
     overall = [mean for mean in values["means"] if mean["layer"] is None]
     if overall:
         layers = [mean for mean in values["means"] if mean["layer"] is not None]
@@ -108,15 +108,20 @@ def alignment_lines(values: Mapping[str, Any]) -> Iterator[str]:
     yield f"of {given} {by}the diagonal in {_accuracy(base)}"
 
 
-def _reading_lines(values: Mapping[str, Any]) -> Iterator[str]:
-    """The same by the step that reads the French word."""
+def _reading_lines(values: Mapping[str, Any], *, many: bool) -> Iterator[str]:
+    """The same by the step that reads the French word.
+
+    Args:
+        values: what was measured so.
+        many: whether the head is the best of several.
+    """
     for best in values["heads"]:
         halves = "; ".join(f"{_name(half)}: {_error(half)}" for half in values["halves"])
         chosen = f"; chosen on every other pair, on the rest, both ways: {halves}" if halves else ""
         yield (
             "alignment error rate with each French word linked to what is looked at one step later, when the word has "
-            f"just been read: best {_name(best)}: {_error(best)}, {_difference(best)} the diagonal's; right in "
-            f"{_accuracy(best)} of TransRead's words{chosen}"
+            f"just been read: {'best ' if many else ''}{_name(best)}: {_error(best)}, {_difference(best)} the "
+            f"diagonal's; right in {_accuracy(best)} of TransRead's words{chosen}"
         )
 
 

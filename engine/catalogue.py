@@ -171,10 +171,13 @@ def _recurrent(
         ),
         notes=(
             *notes,
-            "The four recurrent translators differ in the attention alone: the same mixture of pairs, the same "
-            "vocabulary, as many updates of the same size, the same widths and the same random seed.",
+            "The four recurrent translators have the same mixture of pairs, vocabulary, number and size of updates, "
+            "widths and random seed, and differ in their attention; additive and general also in the schedule and the "
+            "order of pairs that their first note tells of.",
             "One wiring for all: the state before a step is the query, and the step reads the token and the context "
-            "(Bahdanau et al. 2015, section 3.1). Keys are projected to the decoder's width for every score.",
+            "(Bahdanau et al. 2015, section 3.1). Keys are projected to the decoder's width for every score, so "
+            "that dot can express all that general can: the two differ in how one product is parametrised, and their "
+            "scores here in how well that was learnt.",
             "Departures from Luong et al. 2015, where dot and general come from: there the state after the step is the "
             "query, the attentional vector is fed into the next step (input feeding), encoder and decoder are stacked "
             "LSTMs of equal width that read in one direction, and keys are not projected.",
@@ -283,6 +286,10 @@ MODELS: dict[str, ModelCard] = {
         (
             "4abb7cb37c5e649bd8ad5f59e59a8f96367bd9a522bbdf89b16dcb805ec85c79",
             "140792d52a5136b3cef4d478fee8f1e4827c04194f484db2d6cd3a65c84ebb5e",
+        ),
+        limits=(
+            "It has not learnt to align: it links words worse than the diagonal, and translates hardly better than the "
+            "model without attention.",
         ),
         notes=(
             "The first 2,838 of its updates ran under a schedule of 5,000; then all four were set to 4,000, its rate "

@@ -268,8 +268,8 @@ def bottleneck(
     from engine.training.bottleneck import bottleneck as summarise
     from engine.training.bottleneck import measure, read_lines
 
-    if save and lines is not None:
-        raise InputError("What is saved is measured on all lines. Leave out --lines, or --save.")
+    if save and (lines is not None or models is not None):
+        raise InputError("What is saved is measured on all lines and of all models. Leave out --lines and --models.")
     names = translators() if models is None else [name.strip() for name in models.split(",")]
     for name in names:
         if "translate" not in catalogue.card(name).supports:

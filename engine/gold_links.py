@@ -167,6 +167,13 @@ def read_pairs_file(text: str) -> tuple[LinkedPair, ...]:
     return tuple(_pair(line, number) for number, line in numbered)
 
 
+def pair_line(pair: LinkedPair) -> str:
+    """A pair as `read_pairs_file` reads it: words and links, with tabs between."""
+    links = sorted(pair.possible, key=lambda link: (link[1], link[0]))
+    written = " ".join(f"{source}{'-' if (source, target) in pair.sure else 'p'}{target}" for source, target in links)
+    return "\t".join((" ".join(pair.source), " ".join(pair.target), written))
+
+
 def _pair(line: str, number: int) -> LinkedPair:
     cells = line.split("\t")
     if len(cells) != 3:

@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 import streamlit as st
 
-from engine.alignment import detokenised, word_map
+from engine.alignment import alignment_of, detokenised, given_hits, word_map
 from engine.analysis import merge_words
 from engine.card_alignment import best_alignment_head
-from engine.cards import scores_of
+from engine.cards import alignment_scores
 from engine.catalogue import MODELS, ModelCard
 from engine.errors import InputError
-from engine.gold_links import shipped_pairs
+from engine.gold_links import read_pairs_file, shipped_pairs
 from engine.reduce import hide_special
 from engine.types import AttentionMap, LinkedPair, Tokens, Trace
 from pages import _shared
@@ -54,8 +54,9 @@ class AlignView:
         models: `name@sha256[:8]` of each model shown, as the view was made with; none stands for all.
         text: the source.
         outputs: each model's own translation, or one that all are forced to.
-        target: the common translation; "" for the Transformer's own.
+        target: the common translation; "" for that of one of the models (`best_card`).
         pair: which shipped sentence with gold links is shown, from 0; −1 for none.
+        links: a sentence pair of the reader's own with its gold links, as a line of a file has it; "" for none.
         view: heatmaps or lines.
         tokens: whole words or the models' pieces.
         special: whether special tokens are shown.
@@ -79,6 +80,7 @@ class AlignView:
     outputs: Outputs = "own"
     target: str = ""
     pair: int = -1
+    links: str = ""
     view: Figure = "heatmap"
     tokens: Unit = "words"
     special: bool = False
@@ -116,6 +118,7 @@ VIEW = PageView(
             "outputs": choice(Outputs),
             "target": TEXT,
             "pair": POSITION,
+            "links": TEXT,
             "view": choice(Figure),
             "tokens": choice(Unit),
             "special": SWITCH,
@@ -135,7 +138,7 @@ VIEW = PageView(
             "every": SWITCH,
             "presenter": SWITCH,
         },
-        of_text=("text", "target", "source", "row", "panel", "step"),
+        of_text=("text", "target", "links", "source", "row", "panel", "step"),
     )
 )
 
@@ -178,7 +181,12 @@ def complete(view: AlignView, addressed: bool) -> tuple[AlignView, list[str]]:
     if view.pair >= count:
         said.append(f"“pair={view.pair + 1}” in the address is not there: the highest is {count}.")
         view = replace(view, pair=-1)
-    if view.text or view.pair >= 0:
+    try:
+        gold_pair(view)
+    except InputError as reason:
+        said.append(f"The links in the address could not be used. {reason}")
+        view = replace(view, links="")
+    if view.text or view.pair >= 0 or view.links:
         return view, said
     if addressed:
         said.append("The address holds no text: what you see is an example.")
@@ -186,13 +194,14 @@ def complete(view: AlignView, addressed: bool) -> tuple[AlignView, list[str]]:
 
 
 def gold_pair(view: AlignView) -> LinkedPair | None:
-    """The sentence pair with gold links that is shown: one that ships, or one of the reader's own file."""
+    """The sentence pair with gold links that is shown: one that ships, or one of the reader's own file.
+
+    Raises:
+        InputError: the reader's own cannot be read.
+    """
     if view.pair >= 0:
         return shipped_pairs()[view.pair]
-    own: LinkedPair | None = st.session_state.get("align own pair")
-    if own is not None and detokenised(own.source, "en")[0] == view.text:
-        return own
-    return None
+    return read_pairs_file(view.links)[0] if view.links else None
 
 
 def source_of(view: AlignView) -> str:
@@ -211,6 +220,11 @@ def common_target(view: AlignView, cards: Sequence[ModelCard]) -> str | None:
     return view.target or _shared.trace(best_card(cards), view.text).translation
 
 
+def is_given(view: AlignView) -> bool:
+    """Whether the common translation was typed, or came with gold links."""
+    return gold_pair(view) is not None or (view.outputs == "common" and bool(view.target))
+
+
 def best_card(cards: Sequence[ModelCard]) -> ModelCard:
     """The model whose translation stands for all: a Transformer, if one is shown."""
     return next((card for card in cards if card.family == "transformer"), cards[-1])
@@ -227,7 +241,7 @@ def traces(view: AlignView, cards: Sequence[ModelCard]) -> dict[str, Trace]:
         target = common_target(view, cards)
         return {card.name: _shared.trace(card, text, target) for card in cards}
     except InputError as reason:
-        if view.outputs == "common" and view.target:
+        if view.outputs == "common":
             raise InputError(f"The common translation could not be used. {reason}") from None
         raise
 
@@ -236,7 +250,7 @@ def head_of(view: AlignView, card: ModelCard, cross: AttentionMap) -> tuple[int,
     """Layer and head of a model's cross attention that are shown, both from 0."""
     if cross.layers * cross.heads == 1:
         return 0, 0
-    measured = scores_of(card).get("alignment")
+    measured = alignment_scores(card)
     layer, head = (measured and best_alignment_head(measured)) or (cross.layers - 1, 0)
     if 0 <= view.layer < cross.layers:
         layer = view.layer
@@ -289,12 +303,8 @@ def _on_gold(shown: AttentionMap, pair: LinkedPair | None) -> str:
     """How many linked target words look most at one of their gold words."""
     if pair is None:
         return ""
-    linked: dict[int, set[int]] = {}
-    for source, target in pair.possible:
-        linked.setdefault(target, set()).add(source)
-    best = shown.weights[0, 0].argmax(axis=1)
-    right = sum(int(best[target]) in sources for target, sources in linked.items())
-    return f"{right} of {len(linked)} linked words look most at a gold word"
+    right, linked = given_hits(alignment_of(shown.weights[0, 0]), pair)
+    return f"{right} of {linked} linked words look most at a gold word"
 
 
 def gold(view: AlignView) -> Gold | None:
@@ -329,8 +339,8 @@ NO_PIN: dict[str, Any] = {"source": -1, "row": -1, "panel": ""}
 def asked(view: AlignView) -> tuple[object, ...]:
     """What the panels depend on: where it changes, the whole page does."""
     return (
-        view.models, view.text, view.outputs, view.target, view.pair, view.view, view.tokens, view.special, view.layer,
-        view.head, view.numbers, view.presenter, st.session_state.get("align own pair"),
+        [card.name for card in chosen_cards(view)], view.text, view.outputs, view.target, view.pair, view.links,
+        view.view, view.tokens, view.special, view.layer, view.head, view.numbers, view.presenter,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from engine.alignment import detokenised
 from engine.errors import InputError
-from engine.gold_links import read_pairs_file, shipped_pairs
+from engine.gold_links import pair_line, read_pairs_file, shipped_pairs
 from engine.types import LinkedPair
 from pages import _shared
 from pages._align import NO_PIN, VIEW
@@ -47,23 +47,19 @@ def _own() -> tuple[LinkedPair, ...]:
 
 def open_pair(index: int) -> None:
     """Show a pair that ships."""
-    leave_gold()
-    VIEW.change(pair=index, text="", target="", step=0, **NO_PIN)
+    VIEW.change(pair=index, links="", text="", target="", step=0, **NO_PIN)
     VIEW.touch()
 
 
 def open_own(index: int) -> None:
     """Show a pair of the reader's own file."""
-    pair = _own()[index]
-    VIEW.change(pair=-1, text=detokenised(pair.source, "en")[0], target="", step=0, **NO_PIN)
-    st.session_state["align own pair"] = pair
+    VIEW.change(pair=-1, links=pair_line(_own()[index]), text="", target="", step=0, **NO_PIN)
     VIEW.touch()
 
 
 def leave_gold() -> None:
     """Another sentence: no links are known of it."""
-    st.session_state.pop("align own pair", None)
-    VIEW.change(pair=-1)
+    VIEW.change(pair=-1, links="")
 
 
 def _open_file() -> None:

@@ -8,18 +8,19 @@ from typing import Literal
 import streamlit as st
 
 import viz
-from engine.bottleneck import COMMAND, Bottleneck, ModelGain, current, notes, read_bottleneck
+from engine.bottleneck import COMMAND, Bottleneck, GainBin, ModelGain, current, notes, read_bottleneck
 from engine.card_alignment import AlignmentRow, alignment_table, reading_table
-from engine.cards import scores_of
+from engine.cards import alignment_scores
 from engine.catalogue import MODELS, ModelCard
 from engine.errors import SaccadeError
 from engine.types import Trace
 from pages import _shared
 from pages._align import VIEW, all_cards, name_of
 
+TRAINED = (30, "longer than Europarl's training pairs")
 MEASURES: dict[Literal["bleu", "accuracy", "gain"], str] = {
     "bleu": "BLEU",
-    "accuracy": "Words predicted right",
+    "accuracy": "Tokens predicted right",
     "gain": "Gain over no attention",
 }
 
@@ -51,7 +52,9 @@ def lengths(cards: Sequence[ModelCard], found: Mapping[str, Trace], theme: viz.T
         st.info("Nothing of this is measured for the models that are shown. Choose others above.")
         return
     _shared.draw_chart(
-        viz.bottleneck_chart(curves, view.score, names=names, theme=theme),
+        viz.bottleneck_chart(
+            curves, view.score, names=names, mark=(30, "longer than Europarl's pairs in training"), theme=theme
+        ),
         "lengths",
         viz.bottleneck_summary(curves, view.score),
         width=760,
@@ -59,7 +62,7 @@ def lengths(cards: Sequence[ModelCard], found: Mapping[str, Trace], theme: viz.T
     _gains(measured)
     st.caption(
         f"{measured.lines:,} lines of Europarl that no training has seen, translated greedily; bars are 95 % bootstrap "
-        f"intervals over sentences ({measured.resamples:,} resamples). Words predicted right: tokens of the person's "
+        f"intervals over sentences ({measured.resamples:,} resamples). Tokens predicted right: those of the person's "
         f"translation that the model expects most, after the right ones before them. Measured by `{COMMAND}`."
     )
 
@@ -68,21 +71,27 @@ def _gains(measured: Bottleneck) -> None:
     """What attention is worth to long sentences, in words."""
     said = [_gain(gain) for gain in measured.gains if gain.summary]
     if said:
-        st.markdown(
-            "**What attention is worth at 16 to 30 words** (BLEU points above no attention)\n\n" + "\n".join(said)
-        )
+        st.markdown("**What attention is worth at 16 to 30 words**, above no attention\n\n" + "\n".join(said))
 
 
 def _gain(gain: ModelGain) -> str:
     assert gain.summary is not None
-    card, bleu = MODELS[gain.name], gain.summary.bleu
-    text = f"{bleu.value:+.1f} (95 % interval {bleu.low:+.1f} to {bleu.high:+.1f})".replace("-", "−")
-    return f"- {name_of(card)}: {text}"
+    bleu, tokens = gain.summary.bleu, gain.summary.accuracy
+    ends = (f"at {_words(part)} words {part.accuracy.value:+.1%}" for part in (gain.bins[0], gain.bins[-1]))
+    text = (
+        f"BLEU {bleu.value:+.1f} (95 % interval {bleu.low:+.1f} to {bleu.high:+.1f}), tokens right {tokens.value:+.1%} "
+        f"({tokens.low:+.1%} to {tokens.high:+.1%}; {', '.join(ends)})"
+    )
+    return f"- {name_of(MODELS[gain.name])}: {text.replace('-', '−')}"
+
+
+def _words(part: GainBin) -> str:
+    return f"{part.shortest} to {part.longest}"
 
 
 def quality(cards: Sequence[ModelCard], found: Mapping[str, Trace], theme: viz.Theme) -> None:
     """How well attention aligns words, against links drawn by people."""
-    measured = {name_of(card): scores_of(card)["alignment"] for card in cards if "alignment" in scores_of(card)}
+    measured = {name_of(card): scores for card in cards if (scores := alignment_scores(card))}
     if not any(values["heads"] for values in measured.values()):
         st.info("No alignments are measured for the models that are shown. Choose others above.")
         return
@@ -101,8 +110,9 @@ def quality(cards: Sequence[ModelCard], found: Mapping[str, Trace], theme: viz.T
     story = next(values["alibi"] for values in measured.values())
     st.caption(
         f"Error rate: alignment error rate (Och and Ney 2003), {story['pairs']} pairs of a fully linked story (Alibi), "
-        "with its 95 % bootstrap interval over pairs; less is better. Right links: of the words that annotators linked "
-        "in Candide and Alice (TransRead), a partial gold, the share whose most looked-at word is linked to them. The "
+        "with its 95 % bootstrap interval over pairs; less is better. Sure links are those of one word to one word, "
+        "possible ones all pairs of words of a linked phrase. Right links: of the words that annotators linked in "
+        "Candide and Alice (TransRead), a partial gold, the share whose most looked-at word is linked to them. The "
         "best of many heads is chosen on the very pairs it is scored on; the model's card has one chosen on others. "
         "One step later: the word has just been read and the next one is predicted, which is when some of the "
         "Transformer's heads look at its source."

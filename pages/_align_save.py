@@ -49,9 +49,7 @@ def menu(cards: Sequence[ModelCard], found: Mapping[str, Trace], panels: Sequenc
         st.download_button(
             "Panels as a page",
             lambda: alignments_html(
-                alignments_data(
-                    panels, view=view.view, gold=links, numbers=view.numbers, pinned=pinned, theme=theme
-                ),
+                alignments_data(panels, view=view.view, gold=links, numbers=view.numbers, pinned=pinned, theme=theme),
                 title=next(iter(found.values())).source.text,
                 note=NOTE,
                 theme=theme,

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
 import viz
 from engine.analysis import merge_logprobs
 from engine.catalogue import ModelCard
-from engine.runner import Runner
-from engine.saliency import Saliency, hide_special, merge_words, saliency_of
+from engine.errors import InputError
+from engine.saliency import hide_special, merge_words
 from engine.types import DecoderSteps, EncoderStates, Trace
 from engine.unrolled import decoder_steps, encoder_states
 from pages import _shared
-from pages._align import PRESENTER, VIEW, all_cards, best_card, name_of, pick_network
+from pages._align import PRESENTER, VIEW, all_cards, best_card, is_given, name_of, pick_network
+from pages._gradient import made as gradients_made
 from viz.components.steps import steps, steps_data
 
 Traces = Mapping[str, Trace]
 DIRECTIONS = {"overview": "Overview", "forwards": "Forwards →", "backwards": "← Backwards"}
-SUMMARIES = {"change": "How much each word changes the state", "end": "How much of it is left at the end"}
+SUMMARIES = {"change": "How much each word changes the state", "end": "How like the final state it is"}
 OVERVIEW = {
     "change": "How far the state moved when the network read the word: forwards on the left, backwards on the right.",
     "end": (
-        "How like the state after a word is to the state when all is read (cosine). What was read first has been "
-        "written over most: that is the bottleneck that attention goes around."
+        "How like the state after a word is to the state when all is read (cosine). The state has moved on since what "
+        "was read first, and the model without attention has nothing but the final one."
     ),
 }
 READING = {
@@ -43,11 +44,6 @@ def steps_of_one(cards: Sequence[ModelCard], found: Traces, theme: viz.Theme) ->
     card = pick_network(able)
     made = steps_made(card, found[card.name])
 
-    def changed() -> None:
-        sent = st.session_state["align steps"].step
-        if sent:
-            VIEW.change(step=int(sent["step"]))
-
     view = VIEW.current()
     data = steps_data(
         made,
@@ -58,7 +54,9 @@ def steps_of_one(cards: Sequence[ModelCard], found: Traces, theme: viz.Theme) ->
         file_name=f"steps-{card.name}",
     )
     with st.container(key="steps"):
-        steps(data, key="align steps", on_change=changed)
+        gone = steps(data, key="align steps")
+    if gone is not None and gone != view.step:
+        VIEW.change(step=gone)
 
 
 def steps_made(card: ModelCard, trace: Trace) -> DecoderSteps:
@@ -122,15 +120,23 @@ def states(cards: Sequence[ModelCard], found: Traces, theme: viz.Theme) -> None:
 
 def thread(cards: Sequence[ModelCard], found: Traces, theme: viz.Theme) -> None:
     """The probability of each word of one and the same output by all models, and what each word rests on."""
-    st.markdown(
-        "All models are made to say the same sentence. A model that has lost the thread no longer expects the next "
-        "right word: its line falls. Try a long sentence of your own above, with **One output for all**."
-    )
-    target = found[best_card(cards).name].translation
+    best = best_card(cards)
+    target = found[best.name].translation
     if not target:
         st.info("The output is empty: there is no thread to lose. Try another sentence above.")
         return
-    common = {card.name: _shared.trace(card, found[card.name].source.text, target) for card in cards}
+    given = is_given(VIEW.current())
+    whose = "one that was given" if given else f"the output of {name_of(best)}, which expects it by itself"
+    st.markdown(
+        f"All models are made to say the same sentence: {whose}. A model that has lost the thread no longer expects "
+        "the next word: its line falls. Try a long sentence of your own above; **One output for all** lets you force a "
+        "translation that is right."
+    )
+    try:
+        common = {card.name: _shared.trace(card, found[card.name].source.text, target) for card in cards}
+    except InputError as reason:
+        st.info(_shared.literal(f"This output cannot be forced on all models. {reason}"))
+        return
     merged = {name: merge_logprobs(trace.token_logprobs, trace.predicted) for name, trace in common.items()}
     words = merged[cards[0].name][0]
     lines = {name_of(card): merged[card.name][1] for card in cards}
@@ -140,15 +146,7 @@ def thread(cards: Sequence[ModelCard], found: Traces, theme: viz.Theme) -> None:
             chart, theme=None, width="content", alt="The probability that each model gives each word of one output"
         )
     card = pick_network(cards, "What each word rests on, in")
-    trace = common[card.name]
-    total = len(trace.predicted)
-
-    def compute(runner: Runner, report: Callable[[int], None]) -> Saliency:
-        return saliency_of(runner, trace, "one-hot", _shared.in_steps(report, total))
-
-    made = _shared.computed_slowly(
-        card, "Gradients of each output word", total, compute, ("saliency", trace.request, "one-hot")
-    )
+    made = gradients_made(card, common[card.name], "one-hot")
     gradient = hide_special(merge_words(made.maps["cross"]), rescale=True)
     figure = viz.heatmap(gradient.drawn, 0, 0, theme=theme, scale=PRESENTER if VIEW.current().presenter else 1.0)
     with st.container(key="heatmap"):

@@ -22,6 +22,7 @@ from pages._align import (
     AlignView,
     all_cards,
     asked,
+    best_card,
     chosen_cards,
     complete,
     gold,
@@ -50,7 +51,7 @@ SECTIONS = {
 }
 OUTPUTS_HELP = (
     "**Own outputs**: what each model says by itself. **One output for all**: every model is forced to the same "
-    "translation, so that rows can be compared; it is the Transformer's, or yours."
+    "translation, so that rows can be compared: the Transformer's, where it is shown, or yours."
 )
 SHORTCUTS = """
 | keys | what they do |
@@ -83,7 +84,7 @@ def open_example(text: str) -> None:
 
 
 def force() -> None:
-    """Take over the common translation that was typed; an empty one is the Transformer's own."""
+    """Take over the common translation that was typed; an empty one is that of `best_card`."""
     VIEW.change(target=st.session_state["align target"].strip(), step=0, **NO_PIN)
     VIEW.touch()
 
@@ -136,7 +137,7 @@ def options(view: AlignView, cards: Sequence[ModelCard], found: Mapping[str, Tra
                 if card.family == "transformer":
                     pick_head(view, card, found[card.name])
     if view.outputs == "common" and not with_gold:
-        common(view, found)
+        common(view, cards, found)
 
 
 def _choose(label: str, field: str, names: Mapping[str, str], said: str | None = None, **more: Any) -> None:
@@ -159,6 +160,8 @@ def pick_models(chosen: Sequence[ModelCard]) -> None:
 
     def changed() -> None:
         VIEW.change(models=tuple(st.session_state[key]) or (chosen[0].identity,))
+        if best_card(chosen_cards(VIEW.current())) != best_card(chosen) and VIEW.current().outputs == "common":
+            VIEW.change(step=0, **NO_PIN)  # all may say something else now
         VIEW.touch()  # panels are counted anew: a pin stays with its model
 
     st.pills(
@@ -188,13 +191,14 @@ def pick_head(view: AlignView, card: ModelCard, trace: Trace) -> None:
         )
 
 
-def common(view: AlignView, found: Mapping[str, Trace]) -> None:
+def common(view: AlignView, cards: Sequence[ModelCard], found: Mapping[str, Trace]) -> None:
     """The one translation, to be changed."""
     target = next(iter(found.values())).translation
     if st.session_state.get("align common") != target or "align target" not in st.session_state:
         st.session_state["align target"] = st.session_state["align common"] = target
     with st.form("align target form", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_input("Forced on all models", key="align target")
+        whose = "yours" if view.target else f"that of {name_of(best_card(cards))}"
+        st.text_input(f"Forced on all models: {whose}", key="align target")
         st.form_submit_button("Force", on_click=force)
 
 
@@ -203,11 +207,13 @@ def all_traces(view: AlignView, cards: Sequence[ModelCard]) -> Mapping[str, Trac
     try:
         return traces(view, cards)
     except InputError as reason:
-        if view.outputs == "own" or not view.target:
+        if view.outputs == "own" or gold_pair(view) is not None:
             raise
-        found = traces(replace(view, target=""), cards)  # raises where it is the text that cannot be used
+        instead: dict[str, Any] = {"target": ""} if view.target else {"outputs": "own"}
+        found = all_traces(replace(view, **instead), cards)  # raises where it is the text that cannot be used
         st.error(_shared.literal(str(reason)))
-        VIEW.change(target="")
+        VIEW.change(**instead)
+        st.session_state["align common"] = next(iter(found.values())).translation  # what was typed stays in the box
         return found
 
 
@@ -240,7 +246,7 @@ def show_panels(view: AlignView, cards: Sequence[ModelCard], panels: Sequence[Pa
 
     def changed() -> None:
         sent = st.session_state["align panels"].pinned
-        if sent:
+        if sent and sent.get("start_id") == VIEW.epoch():  # a late one may be of the sentence before
             VIEW.change(**pinned_by(Pin.of(sent), cards))
 
     data = alignments_data(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import beam, bertviz, components, connectivity, knockout, memorization
+from bench import alignment, beam, bertviz, components, connectivity, knockout, memorization
 from bench.clock import Spread, interleave, percentile, ratio
 from bench.diagrams import Drawn, probe
 from bench.maps import BERT, EVERY, LONG, Shape, attention, patterns, weights, words
@@ -297,6 +297,15 @@ def test_texts_to_read_are_folded_already_and_each_has_a_length_of_its_own():
     for text in found:
         assert fold(text).text == f" {text}" and not fold(text).changes
     assert max(map(len, found)) == memorization.LONG == LONGEST
+
+
+def test_goals_of_the_alignment_page_are_medians():
+    found = alignment.Found([1.0, 2.0, 9.0], [400_000, 500_000, 900_000], [10.0, 20.0, 90.0])
+    made = alignment.report(found)
+    assert [(goal.figure, goal.met) for goal in made.goals] == [(2.0, True), (20.0, True)]
+    painted, pointed = made.rows
+    assert (painted["p50"], painted["most"], painted["MB sent"]) == ("2.00 s", "9.00 s", "0.50")
+    assert (pointed["p50"], pointed["times"]) == ("20 ms", 3)
 
 
 def test_goals_of_the_memorization_page_are_medians():

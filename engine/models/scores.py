@@ -33,7 +33,11 @@ class AdditiveScore(nn.Module):
 
 
 class DotScore(nn.Module):
-    """s · k. Source: Luong et al. 2015, equation 8, "dot"; not scaled."""
+    """s · k. Source: Luong et al. 2015, equation 8, "dot"; not scaled.
+
+    With keys that are projected, as here for all scores, it can express all that "general" can: they differ in how the
+    same product is parametrised.
+    """
 
     def forward(self, query: Tensor, keys: Tensor) -> Tensor:
         """States (B, H) and keys (B, S, H) to scores (B, S)."""

@@ -65,7 +65,9 @@ class TransformerLearner(Learner):
 
 
 class Seq2SeqLearner(Learner):
-    """A recurrent translator. Its weights and states stay float32; products of matrices run in the compute type."""
+    """A recurrent translator. Its weights stay float32; products of matrices, and so the decoder's states, are in the
+    compute type.
+    """
 
     def __init__(self, model: Seq2Seq) -> None:
         super().__init__()

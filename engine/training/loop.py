@@ -45,7 +45,7 @@ class Precision:
     """A float32 learner that is updated, and a copy in the compute type that runs.
 
     The embedding stays float32 in both: its gradient sums over every occurrence of a piece, which bfloat16 cannot. So
-    does all of a recurrent translator, whose products alone are rounded.
+    do all weights of a recurrent translator, whose products are rounded as they are computed.
     """
 
     master: Learner

@@ -10,7 +10,7 @@ import pytest
 from engine import gold_links
 from engine.alignment import diagonal, link_counts
 from engine.errors import ConfigError, InputError
-from engine.gold_links import read_alibi, read_pairs_file, read_transread, shipped_pairs
+from engine.gold_links import pair_line, read_alibi, read_pairs_file, read_transread, shipped_pairs
 from engine.types import LinkedPair
 
 ALIBI = """<trAnnot xmlns="http://transread.limsi.fr"><linkList level="chunk">
@@ -203,3 +203,11 @@ def test_a_damaged_file_of_shipped_pairs_says_what_to_do(tmp_path, monkeypatch):
         with pytest.raises(ConfigError, match=r"pairs.tsv cannot be read. Restore it"):
             shipped_pairs()
     shipped_pairs.cache_clear()
+
+
+def test_a_pair_is_written_as_it_is_read():
+    for pair in shipped_pairs():
+        (again,) = read_pairs_file(pair_line(pair))
+        assert (again.source, again.target, again.sure, again.possible) == (
+            pair.source, pair.target, pair.sure, pair.possible,
+        )  # fmt: skip

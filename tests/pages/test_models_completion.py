@@ -32,7 +32,12 @@ def fresh_caches() -> Iterator[None]:
 
 @pytest.fixture
 def completers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """All models in a folder that a test may change; those that complete words with made-up records and scores."""
+    """A translator and the networks that complete words, the only models, in a folder that a test may change.
+
+    The networks have made-up records and scores.
+    """
+    for name in [name for name in MODELS if name != CARD.name and MODELS[name] not in COMPLETERS]:
+        monkeypatch.delitem(MODELS, name)
     shutil.copytree(ROOT / "assets" / CARD.name, tmp_path / CARD.name)
     monkeypatch.setattr(engine.catalogue, "ASSETS", tmp_path)
     for place, card in enumerate(COMPLETERS):
