@@ -53,6 +53,7 @@ views = some.builds(
     outputs=some.sampled_from(["own", "common"]),
     target=texts,
     pair=positions,
+    links=texts,
     view=some.sampled_from(["heatmap", "lines"]),
     tokens=some.sampled_from(["words", "pieces"]),
     special=some.booleans(),
@@ -87,7 +88,7 @@ def test_no_address_breaks_the_page_and_what_is_refused_is_named(address: dict[s
     alone = [CODEC.decode({name: text}) for name, text in address.items()]
     assert problems == [problem for _, one in alone for problem in one]
     whole, _ = _align.complete(found, True)
-    assert whole.models and (whole.text or whole.pair >= 0) and _align.chosen_cards(whole)
+    assert whole.models and (whole.text or whole.pair >= 0 or whole.links) and _align.chosen_cards(whole)
     assert whole.pair < len(shipped_pairs())
 
 
@@ -122,6 +123,7 @@ def test_an_address_opens_its_view_and_is_written_back_equal() -> None:
         ({"models": f"{DOT}@00000000"}, f"made with {DOT}@00000000"),
         ({"network": "<b>nobody</b>"}, "network=<b>nobody</b>"),
         ({"panel": "nobody"}, "panel=nobody"),
+        ({"links": "The cat\tLe chat\t0-9"}, "The links in the address could not be used"),
         ({"section": "everything"}, "section=everything"),
         ({"view": "grid"}, "view=grid"),
         ({"tokens": "letters"}, "tokens=letters"),

@@ -144,7 +144,7 @@ def test_quality_by_length_is_drawn_from_what_was_measured(score: str, monkeypat
     page = sound(opened(text=TEXT, models=THREE, section="lengths", score=score))
     assert len(page.get("vega_lite_chart")) == 1
     told = said(page.markdown)
-    assert f"{name_of(MODELS[DOT])}: −3.5 (95 % interval −5.0 to +1.2)" in told
+    assert f"{name_of(MODELS[DOT])}: BLEU −3.5 (95 % interval −5.0 to +1.2), tokens right +12.5% (+10.0%" in told
     assert "571 lines" in said(page.caption)
 
 
@@ -176,18 +176,18 @@ def aligned(aer: float, **more: Any) -> dict[str, Any]:
 
 
 def measured_alignments(card: Any) -> dict[str, Any]:
-    """What `scores_of` would give, made up: two heads of the Transformer, one of each other."""
+    """What `alignment_scores` would give, made up: two heads of the Transformer, one of each other."""
     heads = [aligned(0.41, layer=0, head=0)]
     if card.name == TRANSFORMER:
         heads = [aligned(0.25, layer=2, head=4), aligned(0.75, layer=1, head=1)]
     story = {"pairs": 90, "over_limit": 0, "sure": 1, "possible": 1, "words": 1}
     later = [aligned(0.22, layer=1, head=3)]
     found = {"alibi": story, "diagonal": aligned(0.65), "heads": heads, "reading": {"heads": later}}
-    return {"alignment": found if card.name != BLIND else found | {"heads": [], "reading": {"heads": []}}}
+    return found if card.name != BLIND else found | {"heads": [], "reading": {"heads": []}}
 
 
 def test_the_table_of_alignment_quality_has_the_best_heads_or_every_head(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_align_lengths, "scores_of", measured_alignments)
+    monkeypatch.setattr(_align_lengths, "alignment_scores", measured_alignments)
     page = sound(opened(text=TEXT, models=THREE, section="quality"))
 
     def lines() -> list[tuple[str, str, str]]:
@@ -210,17 +210,17 @@ def test_the_table_of_alignment_quality_has_the_best_heads_or_every_head(monkeyp
 def test_alignments_that_nobody_has_measured_are_said_to_be_missing(
     models: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = measured_alignments if models == BLIND else (lambda card: {})
-    monkeypatch.setattr(_align_lengths, "scores_of", known)
+    known = measured_alignments if models == BLIND else (lambda card: None)
+    monkeypatch.setattr(_align_lengths, "alignment_scores", known)
     page = sound(opened(text=TEXT, models=models, section="quality"))
     assert "No alignments are measured" in said(page.info)
 
 
 def test_the_head_that_aligns_best_is_shown_where_it_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_align, "scores_of", measured_alignments)
+    monkeypatch.setattr(_align, "alignment_scores", measured_alignments)
     page = sound(opened(text=TEXT, models=TRANSFORMER))
     assert received(page)[0]["panels"][0]["note"] == "cross attention, layer 3, head 5"
-    monkeypatch.setattr(_align, "scores_of", lambda card: {})
+    monkeypatch.setattr(_align, "alignment_scores", lambda card: None)
     page = sound(opened(text=TEXT, models=TRANSFORMER))
     last = load(TRANSFORMER, "cpu").trace(TEXT).maps["cross"].layers
     assert received(page)[0]["panels"][0]["note"] == f"cross attention, layer {last}, head 1"
