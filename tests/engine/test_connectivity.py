@@ -68,12 +68,12 @@ def differences(model: Autocomplete, vectors: Tensor, words: tuple[int, ...], st
     return found
 
 
-def assert_same(found: Connectivity, expected: Connectivity) -> None:
-    """Equal up to rounding of each row's largest."""
+def assert_same(found: Connectivity, expected: Connectivity, times: float = 1) -> None:
+    """Equal up to rounding of each row's largest, or `times` as much."""
     assert (found.mode, found.words) == (expected.mode, expected.words)
     scale = np.maximum(expected.peaks, 1e-300)[:, None]
     apart = np.abs(found.relative * found.peaks[:, None] - expected.relative * expected.peaks[:, None]) / scale
-    assert apart.max() <= (2 if found.mode == "squared" else 1) * SAME
+    assert apart.max() <= (2 if found.mode == "squared" else 1) * times * SAME
 
 
 # --- Against finite differences, and against each other ---------------------------------------------------------------
@@ -105,8 +105,10 @@ def test_fast_and_generic_equal_one_backward_for_each_target(shape, mode, scale)
     rng = np.random.default_rng(seed)
     ids, words = rng.integers(0, 28, length).tolist(), rng.integers(-1, 13, length).tolist()
     expected = connectivity(model, ids, words, mode, method="naive")
-    assert_same(connectivity(model, ids, words, mode), expected)
-    assert_same(connectivity(model, ids, words, mode, method="generic"), expected)
+    # where large weights saturate a tanh, 1 − h² keeps few of float32's digits: 1e-7 of 1e-4
+    times = 100 if scale > 1 else 1
+    assert_same(connectivity(model, ids, words, mode), expected, times)
+    assert_same(connectivity(model, ids, words, mode, method="generic"), expected, times)
 
 
 @settings(max_examples=15, deadline=None)

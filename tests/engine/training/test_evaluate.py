@@ -130,19 +130,20 @@ def test_without_sacrebleu_the_message_says_how_to_get_it(tiny_runner, tmp_path,
 
 def test_the_sets_are_those_that_the_card_promises():
     translation, completion = find_sets(None, "transformer"), find_sets(None, "autocomplete")
+    assert list(find_sets(None, "seq2seq")) == ["tatoeba", "europarl", "beam", "alignment"]
     assert list(translation) == [
-        "tatoeba", "europarl", "beam", "pronouns-a", "pronouns-b", "coreference", "lecture", "heads",
+        "tatoeba", "europarl", "beam", "pronouns-a", "pronouns-b", "coreference", "lecture", "heads", "alignment",
     ]  # fmt: skip
     assert list(completion) == ["completion", "memorization"]
     assert translation | completion == SETS
-    assert required_data(translation) == ["tatoeba", "europarl", "heads"]
+    assert required_data(translation) == ["tatoeba", "europarl", "heads", "alignment"]
     assert required_data(completion) == ["completion", "memorization"]
     assert all(item.description for item in SETS.values())
 
 
 def test_an_unknown_set_is_answered_with_those_there_are(tiny_runner):
     with pytest.raises(
-        InputError, match=r"no evaluation set 'wmt'\. Choose one of: tatoeba, europarl, .*lecture, heads\."
+        InputError, match=r"no evaluation set 'wmt'\. Choose one of: tatoeba, europarl, .*lecture, heads, alignment\."
     ):
         evaluate(tiny_runner, "wmt", None)
     with pytest.raises(InputError, match="no evaluation set 'wmt'"):
@@ -156,7 +157,7 @@ def test_sets_are_found_by_name_in_the_order_asked_for():
 
 def test_a_set_for_another_kind_of_model_is_refused(tiny_runner, toy_card):
     with pytest.raises(
-        InputError, match=r"'completion' is for another kind of model\. Choose one of: tatoeba, .*heads\."
+        InputError, match=r"'completion' is for another kind of model\. Choose one of: tatoeba, .*alignment\."
     ):
         evaluate(tiny_runner, "completion", None)
     with pytest.raises(InputError, match=r"'lecture' is for another kind .*: completion, memorization\."):
@@ -258,7 +259,7 @@ class Pointing:
     The third looks at both alike. All look away from the nouns in every row that should not be read.
     """
 
-    model = SimpleNamespace(config=SimpleNamespace(encoder_layers=1, decoder_layers=1, heads=3))
+    model = SimpleNamespace(config=SimpleNamespace(attention_layers=lambda kind: 1, heads=3))
 
     def translate(self, texts: list[str], report: Any) -> list[str]:
         return [FRENCH] * len(texts)
