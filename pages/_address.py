@@ -72,12 +72,18 @@ def _switch(text: str) -> bool:
     return text == "1"
 
 
+def _none_or_number(text: str) -> int:
+    return -1 if text == "none" else _number(text)
+
+
 def written(numbers: tuple[int, ...]) -> str:
     """Numbers from 0 as an address has them: from 1, with points between."""
     return ".".join(str(number + 1) for number in numbers) or "none"
 
 
 TEXT = Form(str)
+POSITION = Form(_none_or_number, lambda value: "none" if value < 0 else str(value + 1))  # −1 for none
+IDENTITIES = Form(lambda text: tuple(part for part in text.split("_") if part), "_".join)  # of models
 NUMBER = Form(_number, lambda value: str(value + 1))
 NUMBERS = Form(_numbers, written)
 SHARE = Form(_share, lambda value: f"{value:g}")

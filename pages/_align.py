@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import streamlit as st
 
 from engine.alignment import alignment_of, detokenised, given_hits, word_map
 from engine.analysis import merge_words
@@ -19,7 +18,8 @@ from engine.gold_links import read_pairs_file, shipped_pairs
 from engine.reduce import hide_special
 from engine.types import AttentionMap, LinkedPair, Tokens, Trace
 from pages import _shared
-from pages._address import NUMBER, SWITCH, TEXT, Codec, Form, choice
+from pages._address import IDENTITIES, NUMBER, POSITION, SWITCH, TEXT, Codec, choice
+from pages._cards import chosen_of, known_of, pick_one
 from pages._session import PageView
 from viz.components.alignments import Gold, Panel, Pin
 
@@ -101,13 +101,6 @@ class AlignView:
     presenter: bool = False
 
 
-def _none_or_number(text: str) -> int:
-    return -1 if text == "none" else NUMBER.read(text)
-
-
-POSITION = Form(_none_or_number, lambda value: "none" if value < 0 else str(value + 1))
-IDENTITIES = Form(lambda text: tuple(part for part in text.split("_") if part), "_".join)
-
 VIEW = PageView(
     Codec(
         page="alignment",
@@ -151,8 +144,7 @@ def all_cards() -> list[ModelCard]:
 
 def chosen_cards(view: AlignView) -> list[ModelCard]:
     """The models of the view; all where it names none."""
-    names = {identity.split("@")[0] for identity in view.models}
-    return [card for card in all_cards() if not names or card.name in names]
+    return chosen_of(view.models, all_cards())
 
 
 def name_of(card: ModelCard) -> str:
@@ -162,16 +154,9 @@ def name_of(card: ModelCard) -> str:
 
 def complete(view: AlignView, addressed: bool) -> tuple[AlignView, list[str]]:
     """A view with a text and models that are there, and what is to be said of it."""
-    said = []
-    there = {card.name: card.identity for card in all_cards()}
-    for identity in view.models:
-        name = identity.split("@")[0]
-        if name not in there:
-            said.append(f"There is no model “{name[:40]}” that translates; it was left out.")
-        elif "@" in identity and identity != there[name]:
-            said.append(f"This link was made with {identity[:60]}; what you see is computed with {there[name]}.")
-    known = tuple(there[name] for name in (i.split("@")[0] for i in view.models) if name in there)
-    view = replace(view, models=known or tuple(there.values()))
+    models, said = known_of(view.models, all_cards(), "translator")
+    there = {card.name for card in all_cards()}
+    view = replace(view, models=models)
     for field in ("network", "panel"):
         name = getattr(view, field)
         if name and name not in there:
@@ -346,19 +331,5 @@ def asked(view: AlignView) -> tuple[object, ...]:
 
 def pick_network(cards: Sequence[ModelCard], label: str = "Model") -> ModelCard:
     """The model of a section that shows one: a menu, where there are several, that begins with one that attends."""
-    names = {card.name: card for card in cards}
-    view = VIEW.current()
     first = next((card for card in cards if "cross" in card.supports), cards[0])
-    chosen = view.network if view.network in names else first.name
-    if len(names) > 1:
-        key = VIEW.key("network")
-        st.session_state[key] = chosen
-
-        def changed() -> None:
-            VIEW.change(network=st.session_state[key])
-
-        titles: Mapping[str, str] = {name: name_of(card) for name, card in names.items()}
-        st.segmented_control(
-            label, list(names), format_func=titles.__getitem__, required=True, key=key, on_change=changed
-        )
-    return names[chosen]
+    return pick_one(label, cards, VIEW, "network", name_of, first)

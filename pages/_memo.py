@@ -16,7 +16,8 @@ from engine.connectivity_blocks import Mode
 from engine.errors import InputError
 from engine.types import ConnectedText
 from pages import _shared
-from pages._address import NUMBER, SWITCH, TEXT, Codec, Form, choice
+from pages._address import IDENTITIES, POSITION, SWITCH, TEXT, Codec, choice
+from pages._cards import chosen_of, known_of, pick_one
 from pages._session import PageView
 from viz.connectivity import Scaling
 
@@ -84,19 +85,12 @@ class MemoView:
     presenter: bool = False
 
 
-def _none_or_number(text: str) -> int:
-    return -1 if text == "none" else NUMBER.read(text)
-
-
-POSITION = Form(_none_or_number, lambda value: "none" if value < 0 else str(value + 1))
-NETWORKS = Form(lambda text: tuple(part for part in text.split("_") if part), "_".join)
-
 VIEW = PageView(
     Codec(
         page="memorization",
         fresh=MemoView(),
         forms={
-            "networks": NETWORKS,
+            "networks": IDENTITIES,
             "text": TEXT,
             "doing": choice(Doing),
             "target": choice(Target),
@@ -125,23 +119,15 @@ def all_cards() -> list[ModelCard]:
 
 def chosen_cards(view: MemoView) -> list[ModelCard]:
     """The networks of the view, in the catalogue's order; all where it names none."""
-    names = {identity.split("@")[0] for identity in view.networks}
-    return [card for card in all_cards() if not names or card.name in names]
+    return chosen_of(view.networks, all_cards())
 
 
 def complete(view: MemoView, addressed: bool) -> tuple[MemoView, list[str]]:
     """A view with a text and networks that are there, and what is to be said of it."""
-    said = []
-    there = {card.name: card.identity for card in all_cards()}
-    for identity in view.networks:
-        name = identity.split("@")[0]
-        if name not in there:
-            said.append(f"There is no network “{name[:40]}”; it was left out.")
-        elif "@" in identity and identity != there[name]:
-            said.append(f"This link was made with {identity[:60]}; what you see is computed with {there[name]}.")
-    known = tuple(there[name] for name in (i.split("@")[0] for i in view.networks) if name in there)
-    view = replace(view, networks=known or tuple(there.values()))
-    if view.network and view.network not in there:
+    there = all_cards()
+    networks, said = known_of(view.networks, there, "network")
+    view = replace(view, networks=networks)
+    if view.network not in ("", *(card.name for card in there)):
         view = replace(view, network="")
     if view.text or view.doing == "type":
         return view, said
@@ -233,25 +219,6 @@ def differs(view: MemoView, before: MemoView) -> bool:
     )  # fmt: skip
 
 
-def pick_network(cards: Sequence[ModelCard], view: MemoView) -> ModelCard:
-    """The network of a section that shows one: a menu, where there are several.
-
-    Args:
-        cards: that can be shown, at least one.
-        view: holds the choice.
-    """
-    by_name = {card.name: card for card in cards}
-    chosen = view.network if view.network in by_name else cards[0].name
-    if len(cards) == 1:
-        return cards[0]
-    key = VIEW.key("network")
-    st.session_state[key] = chosen
-
-    def changed() -> None:
-        VIEW.change(network=st.session_state[key])
-
-    st.segmented_control(
-        "Network", list(by_name), format_func=lambda name: by_name[name].short, required=True, key=key,
-        on_change=changed,
-    )  # fmt: skip
-    return by_name[chosen]
+def pick_network(cards: Sequence[ModelCard]) -> ModelCard:
+    """The network of a section that shows one: a menu, where there are several."""
+    return pick_one("Network", cards, VIEW, "network", lambda card: card.short)

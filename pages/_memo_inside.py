@@ -35,7 +35,7 @@ def states(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None:
         return
     place = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     with place:
-        card = pick_network(able, VIEW.current())
+        card = pick_network(able)
     record: CellRecord = _shared.computed_arrays(card, cell_record, folded(VIEW.current()).text)
     with place:
         layer = _pick_layer(len(record.states))
@@ -119,7 +119,7 @@ def attention_beside_gradient(cards: Sequence[ModelCard], texts: Texts, theme: v
         return
     view = VIEW.current()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        card = pick_network(able, view)
+        card = pick_network(able)
         config = _shared.completer(card).model.config
         layer = _pick_of("Layer", "layer", config.layers)
         head = _pick_of("Head", "head", config.heads)
@@ -170,7 +170,7 @@ def measures(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None
     """Gradient × input, integrated gradients and occlusion at the pinned character."""
     view = VIEW.current()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        card = pick_network(cards, view)
+        card = pick_network(cards)
         st.segmented_control(
             "An absent character is", list(BASELINES), format_func=BASELINES.__getitem__, required=True,
             help="What the other measures compare with: each character's vector is replaced by this one.",

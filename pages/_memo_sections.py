@@ -30,7 +30,7 @@ Texts = Mapping[str, ConnectedText]
 def matrix(cards: Sequence[ModelCard], texts: Texts, theme: viz.Theme) -> None:
     """Every row of one network's connectivity."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        card = pick_network(cards, VIEW.current())
+        card = pick_network(cards)
         st.segmented_control(
             "Colours", list(SCALINGS), format_func=SCALINGS.__getitem__, required=True, **VIEW.widget("scaling")
         )

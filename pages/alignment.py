@@ -36,6 +36,7 @@ from pages._align import (
     traces,
 )
 from pages._align_gold import leave_gold
+from pages._cards import pick_several
 from viz.components.alignments import Panel, Pin, alignments, alignments_data
 
 LARGE = "html { font-size: 125%; }"
@@ -154,25 +155,14 @@ def other_words(field: str) -> None:
 
 def pick_models(chosen: Sequence[ModelCard]) -> None:
     """Pills of all models; the last one cannot be taken away."""
-    cards = {card.identity: card for card in all_cards()}
-    key = VIEW.key("models")
-    st.session_state[key] = [card.identity for card in chosen]
 
-    def changed() -> None:
-        VIEW.change(models=tuple(st.session_state[key]) or (chosen[0].identity,))
-        if best_card(chosen_cards(VIEW.current())) != best_card(chosen) and VIEW.current().outputs == "common":
+    def then() -> None:
+        view = VIEW.current()
+        if view.outputs == "common" and best_card(chosen_cards(view)) != best_card(chosen):
             VIEW.change(step=0, **NO_PIN)  # all may say something else now
         VIEW.touch()  # panels are counted anew: a pin stays with its model
 
-    st.pills(
-        "Models",
-        list(cards),
-        format_func=lambda identity: name_of(cards[identity]),
-        selection_mode="multi",
-        key=key,
-        on_change=changed,
-        width="content",
-    )
+    pick_several("Models", all_cards(), chosen, VIEW, "models", name_of, then)
 
 
 def pick_head(view: AlignView, card: ModelCard, trace: Trace) -> None:

@@ -13,6 +13,7 @@ from engine.characters import Folded
 from engine.completion import LONGEST
 from engine.types import ConnectedText
 from pages import _memo_files, _memo_inside, _memo_save, _memo_sections, _memo_type, _shared
+from pages._cards import pick_several
 from pages._memo import (
     EXAMPLES,
     PRESENTER,
@@ -110,22 +111,7 @@ def options(view: MemoView, cards: Sequence[ModelCard]) -> None:
 
 def pick_networks(chosen: Sequence[ModelCard]) -> None:
     """Pills of all networks; the last one cannot be taken away."""
-    cards = {card.identity: card for card in all_cards()}
-    key = VIEW.key("networks")
-    st.session_state[key] = [card.identity for card in chosen]
-
-    def changed() -> None:
-        VIEW.change(networks=tuple(st.session_state[key]) or (chosen[0].identity,))
-
-    st.pills(
-        "Networks",
-        list(cards),
-        format_func=lambda identity: cards[identity].short,
-        selection_mode="multi",
-        key=key,
-        on_change=changed,
-        width="content",
-    )
+    pick_several("Networks", all_cards(), chosen, VIEW, "networks", lambda card: card.short)
 
 
 def show_folding(text: Folded) -> None:

@@ -118,8 +118,8 @@ def test_an_address_opens_its_view_and_is_written_back_equal() -> None:
     [
         ({"pair": "9999"}, "“pair=9999” in the address is not there: the highest is"),
         ({"pair": "0"}, "pair=0"),
-        ({"models": "en-de_en-fr"}, "no model “en-de” that translates"),
-        ({"models": "autocomplete-gru"}, "no model “autocomplete-gru” that translates"),
+        ({"models": "en-de_en-fr"}, "no translator “en-de”"),
+        ({"models": "autocomplete-gru"}, "no translator “autocomplete-gru”"),
         ({"models": f"{DOT}@00000000"}, f"made with {DOT}@00000000"),
         ({"network": "<b>nobody</b>"}, "network=<b>nobody</b>"),
         ({"panel": "nobody"}, "panel=nobody"),

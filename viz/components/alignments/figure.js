@@ -11,7 +11,7 @@ const MIDDLE = [90, 220]; // least and most pixels from output to source in the 
 const LINE_ROW = 24; // pixels of a row in the lines view, times the scale
 const BETWEEN = 28; // pixels from one panel to the next
 const NARROWEST = 150; // pixels for a panel's heading, times the scale
-const NO_MAP = [190, 150]; // width and least height of the box in a map's place, times the scale
+const NO_MAP = [190, 150, 90]; // width, least height and least width of the box in a map's place, times the scale
 const LEAST = { all: 0.05, picked: 0.005 }; // weights that get a line
 const FADED = 0.15; // opacity of what is not picked
 const RAMP = [150, 12]; // the colour scale, times the scale
@@ -70,7 +70,8 @@ function measured(header, room) {
   const find = header.view === "lines" ? linesSize : heatmapSize;
   const size = (per) => find(header, share(per) - aside, { small, widest: wide(source) });
   let per = panels.length;
-  while (per > 1 && !size(per).fits) per--;
+  const roomy = (per) => panels.every(({ map }) => map) || share(per) - aside >= NO_MAP[2] * scale;
+  while (per > 1 && !(size(per).fits && roomy(per))) per--;
   per = Math.ceil(panels.length / Math.ceil(panels.length / per)); // 3 + 2 panels rather than 4 + 1
   const found = { ...size(per), per, aside, small, share: share(per), room };
   return { ...found, panels: panels.map((panel) => panelSize(header, panel, found)) };
@@ -109,7 +110,7 @@ function panelSize(header, panel, size) {
   const rows = panel.rows.length;
   if (!panel.map) {
     const aside = rows ? size.aside : 0;
-    const width = Math.min(NO_MAP[0] * scale, Math.max(size.share - aside, 90 * scale));
+    const width = Math.min(NO_MAP[0] * scale, Math.max(size.share - aside, NO_MAP[2] * scale));
     return { aside, width, height: Math.max(rows * size.pitch, NO_MAP[1] * scale), right: 0, overhang: 0, whole: aside + width };
   }
   const [width, height] = view === "lines" ? [size.middle, Math.max(rows, source.length)] : [source.length * size.pitch, rows];
