@@ -234,7 +234,9 @@ class Steps extends StepsFigure {
     const { source, widths } = this.place;
     const left = this.lefts(this.place, this.scroll.scrollLeft)[s];
     if (left >= source.x && left + widths[s] <= source.x + source.width) return;
-    this.scroll.scrollTo({ left: this.scroll.scrollLeft + left - source.x - (source.width - widths[s]) / 2, behavior: this.calm.matches ? "auto" : "smooth" });
+    const by = left - source.x - (source.width - widths[s]) / 2;
+    const far = Math.abs(by) > source.width; // a long way would only blur past
+    this.scroll.scrollTo({ left: this.scroll.scrollLeft + by, behavior: this.calm.matches || far ? "instant" : "smooth" });
   }
 
   /** Keys that work anywhere in the component, but for what has its own use of them. */
