@@ -35,7 +35,6 @@ def lengths(cards: Sequence[ModelCard], found: Mapping[str, Trace], theme: viz.T
     for note in notes(measured):
         st.warning(_shared.literal(note))
     measured = current(measured)
-    view = VIEW.current()
     st.segmented_control(
         "Score", list(MEASURES), format_func=MEASURES.__getitem__, required=True, label_visibility="collapsed",
         **VIEW.widget("score"),
@@ -52,9 +51,7 @@ def lengths(cards: Sequence[ModelCard], found: Mapping[str, Trace], theme: viz.T
         st.info("Nothing of this is measured for the models that are shown. Choose others above.")
         return
     _shared.draw_chart(
-        viz.bottleneck_chart(
-            curves, view.score, names=names, mark=(30, "longer than Europarl's pairs in training"), theme=theme
-        ),
+        viz.bottleneck_chart(curves, view.score, names=names, mark=TRAINED, theme=theme),
         "lengths",
         viz.bottleneck_summary(curves, view.score),
         width=760,
