@@ -17,7 +17,7 @@ from engine.types import Trace
 from pages import _shared
 from pages._align import VIEW, all_cards, name_of
 
-TRAINED = (30, "longer than Europarl's training pairs")
+TRAINED = (30, "trained: ≤ 30 (Europarl)")
 MEASURES: dict[Literal["bleu", "accuracy", "gain"], str] = {
     "bleu": "BLEU",
     "accuracy": "Tokens predicted right",
@@ -74,12 +74,16 @@ def _gains(measured: Bottleneck) -> None:
 def _gain(gain: ModelGain) -> str:
     assert gain.summary is not None
     bleu, tokens = gain.summary.bleu, gain.summary.accuracy
-    ends = (f"at {_words(part)} words {part.accuracy.value:+.1%}" for part in (gain.bins[0], gain.bins[-1]))
+    ends = (f"at {_words(part)} words {_points(part.accuracy.value)}" for part in (gain.bins[0], gain.bins[-1]))
     text = (
-        f"BLEU {bleu.value:+.1f} (95 % interval {bleu.low:+.1f} to {bleu.high:+.1f}), tokens right {tokens.value:+.1%} "
-        f"({tokens.low:+.1%} to {tokens.high:+.1%}; {', '.join(ends)})"
+        f"BLEU {bleu.value:+.1f} (95 % interval {bleu.low:+.1f} to {bleu.high:+.1f}), tokens right, in percentage "
+        f"points, {_points(tokens.value)} ({_points(tokens.low)} to {_points(tokens.high)}; {', '.join(ends)})"
     )
     return f"- {name_of(MODELS[gain.name])}: {text.replace('-', '−')}"
+
+
+def _points(share: float) -> str:
+    return f"{share:+.1%}".removesuffix("%")
 
 
 def _words(part: GainBin) -> str:

@@ -144,7 +144,8 @@ def test_quality_by_length_is_drawn_from_what_was_measured(score: str, monkeypat
     page = sound(opened(text=TEXT, models=THREE, section="lengths", score=score))
     assert len(page.get("vega_lite_chart")) == 1
     told = said(page.markdown)
-    assert f"{name_of(MODELS[DOT])}: BLEU −3.5 (95 % interval −5.0 to +1.2), tokens right +12.5% (+10.0%" in told
+    assert f"{name_of(MODELS[DOT])}: BLEU −3.5 (95 % interval −5.0 to +1.2), tokens right" in told
+    assert "in percentage points, +12.5 (+10.0 to +15.0; at 5 to 8 words +12.5" in told
     assert "571 lines" in said(page.caption)
 
 
