@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -16,7 +17,12 @@ from engine.models.attention import MultiHeadAttention
 from engine.models.taps import NO_TAPS, UNTAPPED, Tap, Taps
 from engine.types import Kind
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),  # what GPT-2 has
+    "silu": F.silu,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class TransformerConfig:
     feedforward: int = 1024
     norm: Literal["pre", "post"] = "pre"
     final_norm: bool | None = None
-    activation: Literal["relu", "gelu", "silu"] = "relu"
+    activation: Literal["relu", "gelu", "gelu_tanh", "silu"] = "relu"
     positions: Literal["interleaved", "concatenated"] = "interleaved"
     scale_embedding: bool = True
     output_bias: bool = False

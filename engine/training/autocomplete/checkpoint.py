@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 from engine.training.loop import Average
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
+STEP, MOMENTS = "step", ("exp_avg", "exp_avg_sq", "momentum_buffer")  # of AdamW, and of Muon
 RESULT = "averaged_validation_loss"  # in the last line of a finished run
-MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class Checkpoint:
@@ -27,14 +28,22 @@ class Checkpoint:
         characters: read so far, padding and words outside the vocabulary included.
     """
 
-    def __init__(self, run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: Average) -> None:
-        """Takes up the checkpoint in the folder, if there is one."""
+    def __init__(
+        self, run: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], average: Average
+    ) -> None:
+        """Takes up the checkpoint in the folder, if there is one. Each parameter belongs to one of the optimizers."""
         self.step = 0
         self.characters = 0
         self._before = 0.0
         self._started = time.monotonic()
         self._path, self._log = run / CHECKPOINT, run / LOG
-        self._model, self._optimizer, self._average = model, optimizer, average
+        self._model, self._average = model, average
+        self._optimizer = {
+            id(parameter): optimizer
+            for optimizer in optimizers
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        }
         self.resumed = self._path.is_file()
         if self.resumed:
             self._resume()
@@ -61,9 +70,9 @@ class Checkpoint:
         """Replace the last checkpoint at once."""
         tensors: dict[str, Tensor] = {f"average.{name}": total for name, total in self._average.total.items()}
         for name, parameter in self._model.named_parameters():
-            state: dict[str, Any] = self._optimizer.state.get(parameter, {})
             tensors[f"weight.{name}"] = parameter.detach()
-            tensors |= {f"{moment}.{name}": state[moment] for moment in MOMENTS if moment in state}
+            state: dict[str, Any] = self._optimizer[id(parameter)].state.get(parameter, {})
+            tensors |= {f"{key}.{name}": value for key, value in state.items() if key != STEP}
         place = {
             "step": self.step, "characters": self.characters, "minutes": self.minutes, "averaged": self._average.count
         }  # fmt: skip
@@ -83,12 +92,17 @@ class Checkpoint:
             for name, parameter in self._model.named_parameters():
                 with torch.no_grad():
                     parameter.copy_(file.get_tensor(f"weight.{name}"))
-                if f"{MOMENTS[0]}.{name}" in saved:
-                    on_device = bool(self._optimizer.defaults["fused"])  # the fused kernel counts steps there
-                    self._optimizer.state[parameter] = {
-                        "step": torch.tensor(float(self.step), device=parameter.device if on_device else "cpu"),
-                        **{moment: file.get_tensor(f"{moment}.{name}").to(parameter.device) for moment in MOMENTS},
+                keys = [key.removesuffix(f".{name}") for key in saved if key.endswith(f".{name}")]
+                moments = [key for key in keys if key in MOMENTS]
+                if moments:
+                    optimizer = self._optimizer[id(parameter)]
+                    optimizer.state[parameter] = {
+                        moment: file.get_tensor(f"{moment}.{name}").to(parameter.device) for moment in moments
                     }
+                    if isinstance(optimizer, torch.optim.AdamW):
+                        on_device = bool(optimizer.defaults["fused"])  # the fused kernel counts steps there
+                        where = parameter.device if on_device else "cpu"
+                        optimizer.state[parameter][STEP] = torch.tensor(float(self.step), device=where)
             for key in saved:
                 if key.startswith("average."):
                     self._average.total[key.removeprefix("average.")] = file.get_tensor(key)

@@ -94,7 +94,7 @@ def train(
         fused=device != "mps",
     )  # fmt: skip
     average = Average({})
-    state = Checkpoint(run, model, optimizer, average)
+    state = Checkpoint(run, model, [optimizer], average)
     feed = Feed(text, config.batch, config.length, config.seed, device, config.sampled)
     schedule = Schedule(state, minutes, config.epochs * feed.steps)
     marks = np.linspace(1 - config.averaged, 1, SNAPSHOTS)
