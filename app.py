@@ -34,6 +34,8 @@ st.navigation(
         st.Page("pages/beam.py", title="Beam search", url_path="beam", icon=":material/account_tree:"),
         st.Page("pages/memorization.py", title="Memorization", url_path="memorization", icon=":material/history:"),
         st.Page("pages/alignment.py", title="Alignment", url_path="alignment", icon=":material/align_horizontal_left:"),
+        st.Page("pages/generate.py", title="Generate", url_path="generate", icon=":material/edit_note:"),
+        st.Page("pages/cloze.py", title="Cloze", url_path="cloze", icon=":material/question_mark:"),
         st.Page("pages/models.py", title="Models", url_path="models", icon=":material/inventory_2:"),
     ],
     position="top",

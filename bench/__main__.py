@@ -137,6 +137,14 @@ def alignment(as_data: JsonOption = False) -> None:
 
 
 @app.command()
+def generation(as_data: JsonOption = False, rounds: RoundsOption = None) -> None:
+    """Token after token from each language model, beside transformers' GPT-2 with the same weights."""
+    from bench.generation import generation
+
+    _show([lambda: generation(rounds or 5)], as_data)
+
+
+@app.command()
 def load(
     as_data: JsonOption = False,
     clients: Annotated[int, typer.Option(help="Visitors at once.", min=1)] = 40,
@@ -157,6 +165,7 @@ def everything(as_data: JsonOption = False) -> None:
     from bench.capture import capture
     from bench.components import grid, lines
     from bench.connectivity import connectivity
+    from bench.generation import generation
     from bench.imports import imports
     from bench.knockout import knockout
     from bench.latency import latency
@@ -165,7 +174,7 @@ def everything(as_data: JsonOption = False) -> None:
     from bench.paint import paint
 
     in_browser = [paint, lines, grid, memorization, alignment, load]
-    _show([imports, capture, knockout, beam, connectivity, latency, *in_browser], as_data)
+    _show([imports, capture, knockout, beam, connectivity, generation, latency, *in_browser], as_data)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from engine.cards import CURVE, curve_unit, markdown
+from engine.cards import CURVE, curve_unit, has_curve, markdown
 from engine.catalogue import MODELS
 from viz.curve import training_curve
 
@@ -19,8 +19,9 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for card in MODELS.values():
         (FOLDER / f"{card.name}.md").write_text(markdown(card), "utf-8")
-        log = [json.loads(line) for line in (card.folder / CURVE).read_text("utf-8").splitlines()]
-        training_curve(log, unit=curve_unit(card)).save(FOLDER / f"{card.name}-curve.svg")
+        if has_curve(card):
+            log = [json.loads(line) for line in (card.folder / CURVE).read_text("utf-8").splitlines()]
+            training_curve(log, unit=curve_unit(card)).save(FOLDER / f"{card.name}-curve.svg")
         print(f"docs/models/{card.name}.md")
 
 

@@ -13,16 +13,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from engine.cloze import Cloze, load_cloze
     from engine.completion import Completer, load_completer
+    from engine.generation import load_generator
+    from engine.generator import Generator
     from engine.runner import Runner, load
     from engine.types import AttentionMap, Trace
 
-__all__ = ["AttentionMap", "Completer", "Runner", "Trace", "load", "load_completer"]
+__all__ = [
+    "AttentionMap",
+    "Cloze",
+    "Completer",
+    "Generator",
+    "Runner",
+    "Trace",
+    "load",
+    "load_cloze",
+    "load_completer",
+    "load_generator",
+]
 _HOMES = {
     "load": "engine.runner",
     "Runner": "engine.runner",
+    "load_cloze": "engine.cloze",
+    "Cloze": "engine.cloze",
     "load_completer": "engine.completion",
     "Completer": "engine.completion",
+    "load_generator": "engine.generation",
+    "Generator": "engine.generator",
     "AttentionMap": "engine.types",
     "Trace": "engine.types",
 }

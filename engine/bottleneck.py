@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from engine import catalogue
+from engine import catalogue, model_card
 from engine.errors import WeightsDamaged, WeightsMissing
 from engine.weights import read_json, write_json
 
@@ -189,7 +189,7 @@ def read_bottleneck(path: Path | None = None) -> Bottleneck:
         WeightsMissing: there is no such file; the message says how to make it.
         WeightsDamaged: it is not of this form; likewise.
     """
-    path = catalogue.ASSETS / FILE if path is None else path
+    path = model_card.ASSETS / FILE if path is None else path
     if not path.is_file():
         raise WeightsMissing(f"Nobody has measured translations by length yet: {path.name} is missing. Run: {COMMAND}")
     values = read_json(path)
@@ -201,7 +201,7 @@ def read_bottleneck(path: Path | None = None) -> Bottleneck:
 
 def write_bottleneck(found: Bottleneck, path: Path | None = None) -> Path:
     """Write the numbers where `read_bottleneck` finds them; gives the file."""
-    path = catalogue.ASSETS / FILE if path is None else path
+    path = model_card.ASSETS / FILE if path is None else path
     write_json(path, asdict(found))
     return path
 

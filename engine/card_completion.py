@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-CURVE_UNIT = "character"
+from engine.model_card import Family
+
 SET = "completion"
 # Madsen 2019: top-1 accuracy at 0 to 4 known letters, of text8 and 16,386 words.
 ARTICLE: Mapping[str, tuple[float, ...]] = {
@@ -57,6 +58,11 @@ def completion_of(values: Mapping[str, Any]) -> CompletionScores:
         counts=tuple(values["counts"]),
         outside=values["outside"],
     )
+
+
+def curve_unit(family: Family) -> str:
+    """What the loss of a training curve is the mean over."""
+    return "character"
 
 
 def run_read(run: Mapping[str, Any]) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine.card_alignment import alignment_lines
+from engine.model_card import Family
 
-CURVE_UNIT = "target token"
 # What the best head of each role does, for `saccade evaluate`'s set "heads" (engine/training/roles.py).
 ROLE_WORDS: Mapping[str, str] = {
     "previous": "looks most at the token before",
@@ -17,6 +17,11 @@ ROLE_WORDS: Mapping[str, str] = {
     "alignment": "comes nearest to an alignment (sharpness × coverage, a heuristic without a gold alignment)",
     "decoder-previous": "looks most at the token before",
 }
+
+
+def curve_unit(family: Family) -> str:
+    """What the loss of a training curve is the mean over."""
+    return "target token"
 
 
 def run_read(run: Mapping[str, Any]) -> str:

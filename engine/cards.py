@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from engine import card_completion, card_translation
+from engine import card_completion, card_language, card_translation
 from engine.card_completion import CompletionScores
 from engine.catalogue import Family, ModelCard
 from engine.types import Kind
@@ -183,11 +183,18 @@ def alignment_scores(card: ModelCard) -> Mapping[str, Any] | None:
     return found
 
 
+def headline(card: ModelCard) -> list[tuple[str, str, str]]:
+    """What a language model scores, at a glance: name, value, and the word of the score's that it means.
+
+    Empty for other models, and where nothing was measured for these very weights.
+    """
+    return card_language.headline(scores_of(card))
+
+
 class _Words(Protocol):
     """What the module of a family says of its models."""
 
-    CURVE_UNIT: str
-
+    def curve_unit(self, family: Family, /) -> str: ...
     def run_read(self, run: Mapping[str, Any], /) -> str: ...
     def rounding_said(self, rounding: Mapping[str, Any], /) -> str: ...
     def score_lines(self, name: str, values: Mapping[str, Any], /) -> Iterator[str]: ...
@@ -198,6 +205,10 @@ _WORDS: Mapping[Family, _Words] = {
     "transformer": card_translation,
     "seq2seq": card_translation,
     "autocomplete": card_completion,
+    "trigram": card_language,
+    "char-lm": card_language,
+    "gpt": card_language,
+    "bert": card_language,
 }
 
 
@@ -213,7 +224,12 @@ def runs_of(training: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def curve_unit(card: ModelCard) -> str:
     """What the loss of a model's training curve is the mean over, in words: "character"."""
-    return _WORDS[card.family].CURVE_UNIT
+    return _WORDS[card.family].curve_unit(card.family)
+
+
+def has_curve(card: ModelCard) -> bool:
+    """Whether the model was trained step by step, so that there is a curve: counts were not."""
+    return (card.folder / CURVE).is_file()
 
 
 def _lines(card: ModelCard, training: Mapping[str, Any], scores: Sequence[tuple[str, str]]) -> Iterator[str]:
@@ -221,7 +237,8 @@ def _lines(card: ModelCard, training: Mapping[str, Any], scores: Sequence[tuple[
     size = (card.folder / WEIGHTS).stat().st_size / 1e6
     yield f"# {card.title} (`{card.name}`)"
     yield ""
-    yield f"{card.summary} {training['parameters'] / 1e6:.1f} million parameters, {size:.1f} MB as float16."
+    form = "float16" if has_curve(card) else "whole numbers"
+    yield f"{card.summary} {training['parameters'] / 1e6:.1f} million parameters, {size:.1f} MB as {form}."
     yield f"Weights `{card.identity}`, licence {card.licence}."
     yield ""
     yield "## Training"
@@ -229,14 +246,18 @@ def _lines(card: ModelCard, training: Mapping[str, Any], scores: Sequence[tuple[
     yield from (f"    {run['command']}" for run in runs_of(training))
     yield ""
     for run in runs_of(training):
+        steps = f"{run['steps']:,} steps, " if "steps" in run else ""
         yield (
-            f"{run['minutes']:.0f} minutes on {run['hardware']} (torch {run['torch']}): "
-            f"{run['steps']:,} steps, {words.run_read(run)}."
+            f"{run['minutes']:.{0 if steps else 1}f} minutes on {run['hardware']} (torch {run['torch']}): "
+            f"{steps}{words.run_read(run)}."
         )
         yield ""
-    yield f"Settings: `assets/{card.name}/{TRAINING}`. Curve: `assets/{card.name}/{CURVE}`."
-    yield ""
-    yield f"![Training and validation loss against minutes]({card.name}-curve.svg)"
+    if has_curve(card):
+        yield f"Settings: `assets/{card.name}/{TRAINING}`. Curve: `assets/{card.name}/{CURVE}`."
+        yield ""
+        yield f"![Training and validation loss against minutes]({card.name}-curve.svg)"
+    else:
+        yield f"Settings: `assets/{card.name}/{TRAINING}`."
     yield ""
     yield "Data:"
     yield from (f"- {line}" for line in card.data)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 # Spinning OpenMP threads cost a busy machine far more than they gain a free one; read once, when torch is first
 # imported.
@@ -21,10 +21,6 @@ from engine import catalogue, cli_training
 from engine.cli_progress import bar, counter
 from engine.cli_training import DeviceOption
 from engine.errors import InputError, SaccadeError
-
-if TYPE_CHECKING:
-    from engine.completion import Completer
-    from engine.runner import Runner
 
 ROOT = Path(__file__).parent.parent
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -128,6 +124,7 @@ def evaluate(
 ) -> None:
     """Measure a shipped model. Without --data, only what needs no texts from disk."""
     from engine.cards import save_scores, scores_of
+    from engine.loading import load_any
     from engine.training.bleu import has_sacrebleu
     from engine.training.evaluate import evaluate as measure
     from engine.training.evaluate import find_sets, required_data
@@ -155,21 +152,6 @@ def evaluate(
         print(json.dumps({"model": runner.card.identity, "scores": scores}, ensure_ascii=False, indent=2))
     if save:
         save_scores(runner.card, scores)
-
-
-def load_any(name: str, device: str) -> Runner | Completer:
-    """A shipped model of any family.
-
-    Raises:
-        UnknownModel, WeightsMissing, WeightsDamaged, DeviceError: each says what to do.
-    """
-    if catalogue.card(name).family == "autocomplete":
-        from engine.completion import load_completer
-
-        return load_completer(name, device)
-    from engine.runner import load
-
-    return load(name, device)
 
 
 app.command()(cli_training.train)

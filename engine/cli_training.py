@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from engine.training.run import Start
 
 MOST_CHANGED, MOST_BLEU_LOST = 0.02, 0.2  # of what rounding to float16 may do
-_MARKS: dict[str, Family] = {"cell": "autocomplete", "attention": "seq2seq"}  # what only their shapes have
+# What only their shapes have, the first that is found; a BERT's names its norm beside the context.
+_MARKS: dict[str, Family] = {"cell": "autocomplete", "attention": "seq2seq", "characters": "char-lm", "context": "gpt"}
+_LANGUAGE: tuple[Family, ...] = ("gpt", "char-lm", "bert")
+COUNTS = "trigram"  # the configuration that needs no file: words are counted
 FOLDERS = ("en-fr", "english")  # of what fetch-data writes
 
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", envvar="SACCADE_DEVICE")]
@@ -36,15 +39,23 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", envva
 def train(
     config: Annotated[str, typer.Argument(help="A shipped configuration's name, or a .json file.")],
     data: Annotated[Path, typer.Option(help="Folder with the texts, as `saccade fetch-data` writes it.")],
-    minutes: Annotated[float, typer.Option(help="Wall-clock length of the whole schedule, at most.", min=0.05)],
+    minutes: Annotated[
+        float, typer.Option(help="Wall-clock length of the whole schedule, at most; trigram only counts.", min=0.05)
+    ] = 60.0,
     out: Annotated[Path | None, typer.Option(help="Run folder; an unfinished run there goes on.")] = None,
     init: Annotated[str | None, typer.Option(help="Continue from this shipped model's weights.")] = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Train a model from nothing, or go on from a shipped one."""
     command = f"saccade train {config} --data DIR --minutes {minutes:g}" + (f" --init {init}" if init else "")
-    start = _train_completion if family_of(config) == "autocomplete" else _train_translation
-    folder, name = start(config, data, minutes, out, init, device, command)
+    family = family_of(config)
+    if family == "trigram":
+        folder, name = _count(config, data, out)
+    else:
+        start = {"autocomplete": _train_completion}.get(family, _train_translation)
+        folder, name = (_train_language if family in _LANGUAGE else start)(
+            config, data, minutes, out, init, device, command
+        )
     print(f"To ship it: saccade export {folder} {name} --data {data}")
 
 
@@ -56,6 +67,7 @@ def family_of(config: str) -> Family:
     """
     from engine.training.autocomplete.config import CONFIGS as COMPLETION
     from engine.training.config import CONFIGS as TRANSLATION
+    from engine.training.language.config import CONFIGS as LANGUAGE
 
     if config.endswith(".json"):
         try:
@@ -63,12 +75,15 @@ def family_of(config: str) -> Family:
         except (OSError, ValueError, LookupError, TypeError):
             model = None  # whoever reads it says what is wrong
         keys = model if isinstance(model, dict) else {}
-        return next((family for key, family in _MARKS.items() if key in keys), "transformer")
-    if (COMPLETION / f"{config}.json").is_file():
-        return "autocomplete"
-    if (TRANSLATION / f"{config}.json").is_file():
-        return family_of(str(TRANSLATION / f"{config}.json"))
-    shipped = sorted(path.stem for folder in (TRANSLATION, COMPLETION) for path in folder.glob("*.json"))
+        found = next((family for key, family in _MARKS.items() if key in keys), "transformer")
+        return "bert" if found == "gpt" and "norm" in keys else found
+    if config == COUNTS:
+        return "trigram"
+    folders = (TRANSLATION, COMPLETION, LANGUAGE)
+    for folder in folders:
+        if (folder / f"{config}.json").is_file():
+            return family_of(str(folder / f"{config}.json"))
+    shipped = sorted([COUNTS, *(path.stem for folder in folders for path in folder.glob("*.json"))])
     raise ConfigError(f"There is no configuration {config!r}. Give a .json file or one of: {', '.join(shipped)}.")
 
 
@@ -139,6 +154,54 @@ def _train_completion(
     return folder, settings.name
 
 
+def _train_language(
+    config: str, data: Path, minutes: float, out: Path | None, init: str | None, device: str, command: str
+) -> tuple[Path, str]:
+    """The run's folder and the model's name."""
+    import torch
+
+    from engine.runner import pick_device
+    from engine.training.language.config import read_config
+    from engine.training.language.loop import Progress as Step
+    from engine.training.language.run import run_training
+    from engine.weights import verify
+
+    settings = read_config(config)
+    folder = out or default_folder(settings.name, init)
+    initial = catalogue.card(init) if init else None
+    if initial:
+        verify(initial)
+    where, done = pick_device(device), 0.0
+    if where == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32: products of float32 on tensor cores
+    with bar(f"training {settings.name}", 1.0) as advance:
+
+        def report(step: Step) -> None:
+            nonlocal done
+            advance(step.share - done)
+            done = step.share
+            second = f"  second {step.second:.3f}" if step.second else ""
+            print(f"step {step.step}  tokens {step.tokens}  loss {step.loss:.3f}{second}  rate {step.rate:.2g}")
+
+        path = run_training(
+            settings, folder, minutes, data=data, initial=initial.folder if initial else None, device=where,
+            command=command, report=report,
+        )  # fmt: skip
+    print(path)
+    return folder, settings.name
+
+
+def _count(config: str, data: Path, out: Path | None) -> tuple[Path, str]:
+    """Count words, pairs and triples: the run's folder and the model's name."""
+    from engine.training.trigram import TrigramTraining, train_trigram
+
+    settings = TrigramTraining()
+    folder = out or default_folder(settings.name, None)
+    with counter("counting"):
+        train_trigram(settings, data, folder, print)
+    return folder, settings.name
+
+
 def default_folder(name: str, init: str | None) -> Path:
     """Where a run goes that nobody gave a folder."""
     return Path("runs") / (f"{name}-from-{init}" if init else name)
@@ -203,7 +266,7 @@ def export(
     rounding = result["rounding"]
     print(json.dumps(rounding))
     loss = rounding.get("bleu_before", 0.0) - rounding.get("bleu_after", 0.0)
-    if rounding["outputs_changed"] > MOST_CHANGED or abs(loss) > MOST_BLEU_LOST:
+    if rounding.get("outputs_changed", 0.0) > MOST_CHANGED or abs(loss) > MOST_BLEU_LOST:
         most = f"{MOST_CHANGED:.0%} of outputs" + (f" or {MOST_BLEU_LOST} BLEU" if "bleu_before" in rounding else "")
         print(f"Rounding changed more than {most}.", file=sys.stderr)
         raise typer.Exit(1)
@@ -215,6 +278,14 @@ def _exported(run_folder: Path, card: ModelCard, data: Path) -> dict[str, Any]:
         from engine.training.autocomplete.export import export as write_completer
 
         return write_completer(run_folder, card, data)
+    if card.family in _LANGUAGE:
+        from engine.training.language.export import export as write_language
+
+        return write_language(run_folder, card, data)
+    if card.family == "trigram":
+        from engine.training.trigram_export import export as write_counts
+
+        return write_counts(run_folder, card)
     from engine.training.data import read_pairs
     from engine.training.export import export as write
 

@@ -19,6 +19,7 @@ from engine.connectivity_generic import SequenceModel
 from engine.errors import ConfigError, EmptyInput, InputTooLong, Unsupported
 from engine.gradients import Differentiable
 from engine.models.autocomplete import Autocomplete, CausalTransformer
+from engine.models.gpt import GPT
 from engine.models.recurrent import RecurrentStack
 from engine.models.transformer import EncoderLayer
 from engine.types import MASKED, Connectivity
@@ -171,6 +172,8 @@ def _recurrent(model: SequenceModel, vectors: Tensor, words: Sequence[int], basi
 
 
 def _causal(model: SequenceModel, vectors: Tensor, words: Sequence[int], basis: Tensor | None, chunk: int) -> Blocks:
+    if isinstance(model, GPT):
+        return connectivity_causal.causal(causal_parts(model), model.place(vectors[None])[0], words, basis, chunk)
     assert isinstance(model, Autocomplete) and isinstance(model.body, CausalTransformer)
     longest, positions = model.body.config.max_length, model.body.positions
     if len(vectors) > longest:
@@ -198,6 +201,9 @@ def recurrent_parts(model: SequenceModel) -> tuple[RecurrentStack, Tensor]:
 
 def causal_parts(model: SequenceModel) -> connectivity_causal.CausalParts:
     """A causal Transformer's layers, norm and output matrix."""
+    if isinstance(model, GPT):
+        blocks = tuple(layer for layer in model.layers if isinstance(layer, EncoderLayer))
+        return connectivity_causal.CausalParts(blocks, model.norm, model.embedding.weight.detach())
     if isinstance(model, Autocomplete) and isinstance(model.body, CausalTransformer):
         layers = tuple(layer for layer in model.body.layers if isinstance(layer, EncoderLayer))
         return connectivity_causal.CausalParts(layers, model.body.norm, model.output.weight.detach())
@@ -212,7 +218,7 @@ def _resolve(model: SequenceModel, method: Method) -> Method:
         return method
     if isinstance(model, Autocomplete):
         return "recurrent" if isinstance(model.body, RecurrentStack) else "causal"
-    return "generic"
+    return "causal" if isinstance(model, GPT) else "generic"
 
 
 @torch.no_grad()

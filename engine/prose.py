@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from engine.text import normalise
 
+CODE_POINT_BITS = math.log2(0x110000)
+"""What a character costs that a model does not know, besides its "unknown" token: a uniform choice among Unicode's code
+points."""
 _PARAGRAPHS = re.compile(r"\n\s*\n")
 # After a full stop, question or exclamation mark and what closes a quotation; before what may begin a sentence.
 _SENTENCE_ENDS = re.compile(r"""(?<=[.!?])(?:["')\]]*) (?=["'(\[]*[A-Z0-9])""")

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from engine.errors import InputError
 from engine.types import AttentionMap, Tokens
 
 Reduction = Literal["mean", "max"]
@@ -121,3 +122,42 @@ def select(tokens: Tokens, positions: Sequence[int]) -> Tokens:
         tuple(tokens.spans[i] for i in positions),
         tuple(tokens.special[i] for i in positions),
     )
+
+
+def between(
+    attention: AttentionMap, segments: Sequence[int], query: int | None = None, key: int | None = None
+) -> Hidden:
+    """Only how the tokens of one text look at those of another: A→B of a pair.
+
+    [CLS] and the first [SEP] are of the first text, the second [SEP] is of the second.
+
+    Args:
+        attention: between pieces, every token at every other one.
+        segments: the text of each piece, 0 or 1.
+        query: the text whose tokens look; None for both.
+        key: the text that is looked at; None for both.
+
+    Returns:
+        The map, its rows no longer summing to 1 where columns went, and what each row gave to those columns.
+
+    Raises:
+        InputError: no token is of that text.
+    """
+    assert len(segments) == len(attention.query_tokens) == len(attention.key_tokens)
+    rows, columns = _of_text(segments, query), _of_text(segments, key)
+    others = sorted(set(range(len(segments))) - set(columns))
+    looked = attention.weights[:, :, rows]
+    smaller = replace(
+        attention,
+        weights=looked[..., columns],
+        query_tokens=select(attention.query_tokens, rows),
+        key_tokens=select(attention.key_tokens, columns),
+    )
+    return Hidden(smaller, looked[..., others].sum(axis=-1, dtype=np.float64).astype(np.float32))
+
+
+def _of_text(segments: Sequence[int], text: int | None) -> list[int]:
+    found = [i for i, segment in enumerate(segments) if text is None or segment == text]
+    if not found:
+        raise InputError("There is one text only. Type a second one to see how the two look at each other.")
+    return found

@@ -28,7 +28,7 @@ _BEGINNING_SPACE = re.compile(r"^ ", re.MULTILINE)
 
 
 def split_words(text: str) -> list[str]:
-    """The tokens of a text: "\\n", or an optional space and a word, a run of digits or one other character.
+    """The tokens of a text: a line break, or an optional space and a word, a run of digits or one other character.
 
     Every paragraph is read as if a space stood before it, so that its first word is the same token as elsewhere.
     `join_words` gives the text back, whatever it is.
@@ -75,7 +75,7 @@ class Words:
 
         Raises:
             WeightsMissing: no such file.
-            WeightsDamaged: it is no JSON list of different tokens with "<unk>" first and "\\n" among them.
+            WeightsDamaged: it is no JSON list of different tokens, "<unk>" first, with the break of paragraphs.
         """
         if not path.is_file():
             raise WeightsMissing(

@@ -1,8 +1,8 @@
-"""The Translate page's gradients: what the switch shows in place of attention, and what it says of it."""
+"""Gradients of a trace: what the switch shows in place of attention, and what it says of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import streamlit as st
@@ -11,7 +11,7 @@ import viz
 from engine.catalogue import ModelCard
 from engine.connectivity_blocks import Mode
 from engine.runner import Runner
-from engine.saliency import SIDES, GradientMap, Saliency, Side, hide_special, merge_words, saliency_of, special_first
+from engine.saliency import GradientMap, Saliency, Side, hide_special, merge_words, saliency_of, special_first
 from engine.types import Trace
 from pages import _shared
 from pages._permalink import View
@@ -43,16 +43,20 @@ _WITH_RESPECT_TO: dict[Mode, str] = {
 }
 
 
-def fall_back() -> list[Side]:
-    """Which maps there are; a map or a figure that gradients do not have becomes another, with a sentence."""
+def fall_back(sides: Sequence[Side]) -> list[Side]:
+    """Which maps there are; a map or a figure that gradients do not have becomes another, with a sentence.
+
+    Args:
+        sides: of the model whose gradients are shown, the first one to begin with.
+    """
     state = st.session_state
-    if state.get("map") not in SIDES:
-        state["map"] = "cross"
+    if state.get("map") not in sides:
+        state["map"] = sides[0]
     if (asked := state.get("view")) not in FIGURES:
         state["view"] = "lines"
         if asked is not None:
             st.info(f"“{NAMES['view'][asked]}” shows attention, head by head. Gradients are shown as lines or heatmap.")
-    return list(reversed(SIDES))
+    return list(reversed(sides))
 
 
 def made(card: ModelCard, trace: Trace, mode: Mode) -> Saliency:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from engine.connectivity_blocks import Mode
 from engine.types import Kind
-from pages._address import HEAD, NUMBER, NUMBERS, SHARE, SWITCH, TEXT, Codec, choice
+from pages._address import HEAD, NUMBER, NUMBERS, SHARE, SWITCH, TEXT, Codec, Form, Invalid, choice
 
 Figure = Literal["lines", "playback", "grid", "heatmap"]
 Unit = Literal["words", "pieces"]
@@ -97,3 +97,33 @@ CODEC = Codec(
     },
     of_text=("text", "target", "pins", "at", "step"),
 )
+
+
+# ---- as a part of another page's view ----
+
+_NOT_LOOK = ("model", "text", "target", "presenter")
+
+
+def look_only(view: View) -> View:
+    """What a view chooses of a trace, without what the trace is of."""
+    return replace(view, **{name: getattr(CODEC.fresh, name) for name in _NOT_LOOK})
+
+
+def without_pins(view: View) -> View:
+    """The same for another text, whose positions are others."""
+    return replace(view, pins=(), at=(), step=0)
+
+
+def _read_look(text: str) -> View:
+    pairs = [part.partition(".")[::2] for part in text.split("~") if part]
+    values = {name: value for name, value in pairs if name in CODEC.forms and name not in _NOT_LOOK}
+    if len(values) < len(pairs):
+        raise Invalid("give choices such as view.grid~layer.3")
+    view, problems = CODEC.decode(values)
+    if problems:
+        raise Invalid("it chooses what is not there")
+    return view
+
+
+LOOK = Form(_read_look, lambda view: "~".join(f"{name}.{text}" for name, text in CODEC.encode(view).items()))
+"""One field that holds how a trace is looked at: "view.grid~layer.3"."""

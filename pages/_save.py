@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -21,48 +21,64 @@ from viz.components.standalone import standalone_html
 V = TypeVar("V")
 
 
-def menu(
-    trace: Trace, shown: Shown, view: View, figure: Figure, theme: viz.Theme, saliency: Saliency | None = None
-) -> None:
-    """The menu "Save & share" under a figure; `saliency` is what a figure of gradients was made from."""
+def menu(view: View, files: Callable[[], None]) -> None:
+    """The menu "Save & share" under a figure of the Translate page.
+
+    Args:
+        view: that the link opens.
+        files: draws what can be saved.
+    """
     with st.popover("Save & share", icon=":material/share:"):
         link(CODEC, view, "saccade-view.json", "request file", _open_file)
         if problem := st.session_state.pop("request problem", None):
             st.error(problem)
-        st.markdown("**Save**")
-        model = view.model.split("@")[0]
-        name = f"{model}-{view.map}" if saliency is None else f"{model}-{view.map}-gradient-{view.norm}"
-        with st.container(horizontal=True):
-            if shown.gradient is not None and saliency is not None:
-                _gradients(shown.gradient, saliency, model, name)
-            elif figure.heads:
-                st.download_button(
-                    "Shown map, CSV",
-                    lambda: map_csv(shown.attention, figure.layer, figure.heads),
-                    f"{name}-{shown.attention.layer_names[figure.layer].replace(' ', '-')}.csv",
-                    "text/csv",
-                    help="One line for each pair of positions of each head on screen.",
-                    on_click="ignore",
-                )
-            if saliency is None:
-                st.download_button(
-                    "All maps, NPZ",
-                    lambda: trace_bytes(trace),
-                    f"{model}-maps.npz",
-                    "application/octet-stream",
-                    help="Every map of the trace as the model computed it, with tokens and request; numpy reads it.",
-                    on_click="ignore",
-                )
-            if figure.component:
-                st.download_button(
-                    "Figure, HTML",
-                    lambda: _standalone(trace, view, figure, theme),
-                    f"{name}-{view.view}.html",
-                    "text/html",
-                    help="This figure as one file that works in any browser, offline, without Saccade.",
-                    on_click="ignore",
-                )
-        st.caption("Pictures: the buttons SVG and PNG beside the figure save what is on the screen.")
+        files()
+
+
+def downloads(
+    trace: Trace,
+    shown: Shown,
+    view: View,
+    figure: Figure,
+    theme: viz.Theme,
+    maps: Mapping[str, str],
+    saliency: Saliency | None = None,
+) -> None:
+    """The files of a figure; `maps` is what a screen calls the maps, `saliency` what gradients were made from."""
+    st.markdown("**Save**")
+    model = view.model.split("@")[0]
+    name = f"{model}-{view.map}" if saliency is None else f"{model}-{view.map}-gradient-{view.norm}"
+    with st.container(horizontal=True):
+        if shown.gradient is not None and saliency is not None:
+            _gradients(shown.gradient, saliency, model, name)
+        elif figure.heads:
+            st.download_button(
+                "Shown map, CSV",
+                lambda: map_csv(shown.attention, figure.layer, figure.heads),
+                f"{name}-{shown.attention.layer_names[figure.layer].replace(' ', '-')}.csv",
+                "text/csv",
+                help="One line for each pair of positions of each head on screen.",
+                on_click="ignore",
+            )
+        if saliency is None:
+            st.download_button(
+                "All maps, NPZ",
+                lambda: trace_bytes(trace),
+                f"{model}-maps.npz",
+                "application/octet-stream",
+                help="Every map of the trace as the model computed it, with tokens and request; numpy reads it.",
+                on_click="ignore",
+            )
+        if figure.component:
+            st.download_button(
+                "Figure, HTML",
+                lambda: _standalone(trace, view, figure, theme, maps),
+                f"{name}-{view.view}.html",
+                "text/html",
+                help="This figure as one file that works in any browser, offline, without Saccade.",
+                on_click="ignore",
+            )
+    st.caption("Pictures: the buttons SVG and PNG beside the figure save what is on the screen.")
 
 
 def _gradients(gradient: GradientMap, saliency: Saliency, model: str, name: str) -> None:
@@ -79,8 +95,7 @@ def _gradients(gradient: GradientMap, saliency: Saliency, model: str, name: str)
         lambda: saliency_json(saliency),
         f"{model}-gradient-{saliency.mode}.json",
         "application/json",
-        help="Output → output and output → source between the model's pieces: the norms themselves, with tokens and "
-        "request.",
+        help="Every map between the model's pieces: the norms themselves, with tokens and request.",
         on_click="ignore",
     )
 
@@ -120,10 +135,11 @@ def _open_file() -> None:
     st.session_state["arrived"] = True
 
 
-def _standalone(trace: Trace, view: View, figure: Figure, theme: viz.Theme) -> str:
+def _standalone(trace: Trace, view: View, figure: Figure, theme: viz.Theme, maps: Mapping[str, str]) -> str:
     assert figure.component is not None and figure.pack is not None
     noun = "attention" if view.measure == "attention" else f"gradient ({NAMES['norm'][view.norm].lower()})"
-    made_by = f"{NAMES['map'][view.map]} {noun} of {trace.request.model}; output: {trace.translation}"
+    output = f"; output: {trace.translation}" if trace.translation else ""
+    made_by = f"{maps[view.map]} {noun} of {trace.request.model}{output}"
     return standalone_html(
         figure.component, figure.pack(), title=trace.request.text, note=f"{made_by} · made with Saccade", theme=theme
     )

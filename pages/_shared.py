@@ -27,10 +27,13 @@ from streamlit.runtime.pages_manager import PagesManager
 
 import viz
 from engine.cards import CURVE
-from engine.catalogue import MODELS, Capability, Family, ModelCard
-from engine.completion import Completer, load_completer
+from engine.catalogue import MODELS, Capability, ModelCard
+from engine.cloze import Cloze
+from engine.completion import Completer
 from engine.errors import SaccadeError
-from engine.runner import Runner, limit_threads, load
+from engine.generation import Generator
+from engine.loading import Model, load_any
+from engine.runner import Runner, limit_threads
 from engine.types import Trace, TraceRequest
 from engine.weights import WEIGHTS
 
@@ -40,13 +43,7 @@ RESULTS = 256  # of single computations kept in memory; most are a few kilobytes
 REPORTS = 50  # of progress in one computation that tells shares
 MOMENT = 0.4  # seconds without a progress bar
 TURN = 1e-3  # seconds in which a waiting session can begin
-Model = Runner | Completer
-LOADERS: Mapping[Family, Callable[[str, str], Model]] = {
-    "transformer": load,
-    "seq2seq": load,
-    "autocomplete": load_completer,
-}
-M = TypeVar("M")  # the model of a card: a Runner or a Completer
+M = TypeVar("M")  # the model of a card: a Runner, a Completer, a Generator or a Cloze
 R = TypeVar("R")
 Values = TypeVarTuple("Values")
 TRACES = 32  # kept in memory: at 128 tokens one trace of en-fr is 7 MB
@@ -62,7 +59,7 @@ def device() -> str:
 
 @st.cache_resource(show_spinner="Loading the model…")
 def _model(identity: str, name: str, where: str) -> Model:
-    model = LOADERS[MODELS[name].family](name, where)
+    model = load_any(name, where)
     _tune_process()
     return model
 
@@ -91,6 +88,20 @@ def completer(card: ModelCard) -> Completer:
     """The loaded network that completes words, one for all sessions."""
     model = _model(card.identity, card.name, device())
     assert isinstance(model, Completer), f"{card.name} does not complete words"
+    return model
+
+
+def generator(card: ModelCard) -> Generator:
+    """The loaded model that continues texts, one for all sessions."""
+    model = _model(card.identity, card.name, device())
+    assert isinstance(model, Generator), f"{card.name} does not continue texts"
+    return model
+
+
+def cloze(card: ModelCard) -> Cloze:
+    """The loaded model that restores masked words, one for all sessions."""
+    model = _model(card.identity, card.name, device())
+    assert isinstance(model, Cloze), f"{card.name} does not restore words"
     return model
 
 

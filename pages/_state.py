@@ -13,6 +13,7 @@ import streamlit as st
 
 from engine.types import AttentionMap, Tokens, Trace
 from pages._permalink import Over, View
+from pages._session import PageView
 from viz.components.lines import LinesView
 from viz.components.playback import PlaybackView
 
@@ -21,6 +22,37 @@ CHOICES = ("measure", "norm", "map", "view", "tokens", "special", "over_heads", 
 
 LEAST_GRADIENT = 0.3
 """The least gradient of a line, as a share of its row's largest: below it nearly every pair has one."""
+
+
+KEPT = ("opened", "looks", "other", "axes", "playback", "shown model")
+"""What else of exploring a trace is a page's own."""
+
+
+def enter(page: str) -> None:
+    """Pages explore traces under the same names: one that is come back to finds its own choices again."""
+    state = st.session_state
+    before, state["explorer"] = state.get("explorer", page), page
+    if before == page:
+        return
+    names = (*CHOICES, *KEPT)
+    state[f"explored {before}"] = {name: state[name] for name in names if name in state}
+    open_view(View())
+    for name, value in state.get(f"explored {page}", {}).items():
+        state[name] = value
+
+
+def follow(page: PageView[Any]) -> None:
+    """Take over what a page's view has chosen of its traces, when that was opened anew.
+
+    Args:
+        page: whose views have a `look`, a `View`, and `presenter`.
+    """
+    state, view = st.session_state, page.current()
+    enter(page.name)
+    if state.get(f"{page.name} followed") != page.epoch():
+        state[f"{page.name} followed"] = page.epoch()
+        open_view(view.look)
+    state["presenter"] = view.presenter
 
 
 def open_view(view: View) -> None:

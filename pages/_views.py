@@ -12,13 +12,15 @@ import streamlit as st
 import viz
 from engine.catalogue import ModelCard
 from engine.heads import Pattern, head_patterns
+from engine.saliency import SIDES
 from engine.types import KINDS, AttentionMap, Kind, Trace
 from pages import _gradient, _save, _shared
 from pages._address import fits
+from pages._host import Host
 from pages._lab import PRESENTER
 from pages._permalink import CODEC, View
 from pages._shown import NAMES, Figure, Shown
-from pages._state import chosen, current_view, look_key, look_of, ready, started, touch, warn_beyond
+from pages._state import chosen, current_view, follow, look_key, look_of, ready, started, touch, warn_beyond
 from viz.components.grid import grid, grid_data
 from viz.components.lines import Controls, LinesView, lines, lines_data
 from viz.components.playback import PlaybackView, playback, playback_data
@@ -28,7 +30,6 @@ MAP_HELP = (
     "**Source → source**: encoder self-attention. **Output → output**: decoder self-attention, masked: a token sees "
     "only itself and those before it. **Output → source**: cross-attention, a row is the step that predicts its token."
 )
-
 
 SPECIAL = r"Special tokens (\<s>, \</s>)"
 
@@ -49,33 +50,41 @@ def choose(label: str, name: str, *, options: Sequence[str] | None = None, **of_
     )
 
 
-def _controls(trace: Trace, presenter: bool) -> None:
+def _controls(trace: Trace, host: Host, presenter: bool) -> None:
+    state = st.session_state
     kinds: Sequence[Kind] = [kind for kind in KINDS if kind in trace.maps]
-    if not kinds and st.session_state.get("measure") != "gradient":
-        st.session_state["measure"] = "gradient"
+    if host.gradients is None:
+        state["measure"] = "attention"
+    elif not kinds and state.get("measure") != "gradient":
+        state["measure"] = "gradient"
         st.info("This model has no attention. Gradients show what each output word rests on all the same.")
-    gradient = st.session_state.get("measure") == "gradient"
+    gradient = state.get("measure") == "gradient"
     if gradient:
-        kinds = _gradient.fall_back()
-    elif st.session_state.get("map") not in kinds:
-        st.session_state["map"] = kinds[0]
+        kinds = _gradient.fall_back(host.sides)
+    elif state.get("map") not in kinds:
+        state["map"] = kinds[0]
+    views = _gradient.FIGURES if gradient else [name for name in NAMES["view"] if host.playback or name != "playback"]
+    if state.get("view") not in views:  # an address asked for the playback
+        state["view"] = "lines"
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        measures = list(NAMES["measure"]) if trace.maps else ["gradient"]
-        choose("Show", "measure", options=measures, help=None if presenter else _gradient.HELP)
-        playing = st.session_state.get("view") == "playback"  # which shows all the maps
-        about, told = ("What moves what", _gradient.MAP_HELP) if gradient else ("Who looks at whom", MAP_HELP)
-        choose(about, "map", options=kinds, help=None if presenter else told, disabled=playing)
-        choose("View", "view", options=_gradient.FIGURES if gradient else None)
+        if host.gradients is not None:
+            measures = list(NAMES["measure"]) if trace.maps else ["gradient"]
+            choose("Show", "measure", options=measures, help=None if presenter else _gradient.HELP)
+        playing = state.get("view") == "playback"  # which shows all the maps
+        if len(host.maps) > 1:
+            about, told = ("What moves what", _gradient.MAP_HELP) if gradient else ("Who looks at whom", MAP_HELP)
+            choose(about, "map", options=kinds, help=None if presenter else told, disabled=playing)
+        choose("View", "view", options=views)
         if gradient and not presenter:
             with st.popover("Tokens & norm", icon=":material/tune:"):
                 choose("Tokens", "tokens")
-                choose(SPECIAL, "special")
+                choose(host.special, "special")
                 choose("Norm", "norm", help=_gradient.NORM_HELP)
                 st.caption(_gradient.NO_HEADS)
         elif not presenter and not playing:
             with st.popover("Tokens & heads", icon=":material/tune:"):
                 choose("Tokens", "tokens")
-                choose(SPECIAL, "special")
+                choose(host.special, "special")
                 choose("Heads", "over_heads")
                 choose("Layers", "over_layers")
 
@@ -83,7 +92,9 @@ def _controls(trace: Trace, presenter: bool) -> None:
 # ---- the figures ----
 
 
-def explore(card: ModelCard, trace: Trace, theme: viz.Theme, below: Callable[[View], None]) -> None:
+def explore(
+    card: ModelCard, trace: Trace, theme: viz.Theme, below: Callable[[View], None], host: Host | None = None
+) -> None:
     """Draw controls, figure and what can be saved; only this part runs again while a reader explores.
 
     Args:
@@ -91,28 +102,46 @@ def explore(card: ModelCard, trace: Trace, theme: viz.Theme, below: Callable[[Vi
         trace: whose maps.
         theme: of the page.
         below: draws what comes under the figure, for the view that is shown; above it would move the figure.
+        host: the page, if it is another one than Translate.
     """
+    if host is not None and host.page is not None:
+        follow(host.page)
     ready()
-    _fragment(card, trace, theme, below)
+    _fragment(card, trace, theme, below, host or _translate())
+
+
+def _translate() -> Host:
+    return Host(
+        remember=remember,
+        save=_save.menu,
+        maps=NAMES["map"],
+        special=SPECIAL,
+        gradients=_gradient.made,
+        sides=SIDES,
+        arriving=lambda: bool(st.session_state.get("arrived")),
+    )
 
 
 @st.fragment
-def _fragment(card: ModelCard, trace: Trace, theme: viz.Theme, below: Callable[[View], None]) -> None:
-    if st.session_state.get("arrived"):  # a request file was opened: the whole page has to change
+def _fragment(card: ModelCard, trace: Trace, theme: viz.Theme, below: Callable[[View], None], host: Host) -> None:
+    if host.arriving():  # a request file was opened: the whole page has to change
         st.rerun()
     with _shared.errors_as_sentences():
-        _controls(trace, st.session_state.get("presenter", False))
+        trace = host.prepare(trace)
+        _controls(trace, host, st.session_state.get("presenter", False))
         view = chosen()
-        made = _gradient.made(card, trace, view.norm) if view.measure == "gradient" else None
+        made = None
+        if view.measure == "gradient" and host.gradients is not None:
+            made = host.gradients(card, trace, view.norm)
         shown = Shown.of(trace.maps[view.map], view) if made is None else _gradient.shown(made, view)
         figure = _FIGURES[view.view](trace, shown, view, theme, PRESENTER if view.presenter else 1.0)
         if not view.presenter:
             st.caption(_statement(shown, view, trace) if made is None else _gradient.statement(made, view))
         whole = current_view(trace)
         below(whole)
-        remember(whole)
+        host.remember(whole)
         if not view.presenter:
-            _save.menu(trace, shown, whole, figure, theme, made)
+            host.save(whole, lambda: _save.downloads(trace, shown, whole, figure, theme, host.maps, made))
 
 
 def remember(view: View) -> None:

@@ -67,6 +67,8 @@ def page() -> None:
             st.page_link(
                 "pages/alignment.py", label="Which word became which?", icon=":material/align_horizontal_left:"
             )
+            st.page_link("pages/generate.py", label="Which word comes next?", icon=":material/edit_note:")
+            st.page_link("pages/cloze.py", label="Which word is missing?", icon=":material/question_mark:")
             st.page_link(
                 "pages/models.py", label="How the models were made, and what they score", icon=":material/inventory_2:"
             )
@@ -89,6 +91,8 @@ ABILITIES = """
 - **Beam search**: the tree of a search that really ran, step by step; force a node and see where it goes.
 - **Memorization**: five networks complete the word you type; see which earlier letters each suggestion rests on.
 - **Alignment**: recurrent networks with and without attention beside the Transformer, step by step.
+- **Generate**: a trigram, a character LSTM and a GPT continue your text; every probability, and where each word looks.
+- **Cloze**: mask words of a sentence, or noise it, and see what a BERT puts there.
 - **Save** SVG, PNG, CSV, NPZ, a page that works offline, and a link that restores the view.
 """
 

@@ -6,7 +6,7 @@ A kind of model has one part of the page. Of several models of a kind one is dra
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import streamlit as st
@@ -31,8 +31,16 @@ KINDS: Mapping[Family, tuple[str, str]] = {
         "Word completion",
         "Characters in, at each of them the whole word that is being typed out: networks of one size, to be compared.",
     ),
+    "gpt": (
+        "Generation",
+        "A text in, what comes next out: a word by the two before it, a character, or a subword by all before it.",
+    ),
+    "bert": ("Cloze", "A text with gaps in, what stood in the gaps out, told from both sides."),
 }
-"""The parts of the page: heading and what the models of a kind do."""
+"""The parts of the page, by the family that gives each its address: heading and what the models of a kind do."""
+
+TOGETHER: Mapping[Family, Family] = {"trigram": "gpt", "char-lm": "gpt"}
+"""Families that are shown in the part of another."""
 
 _TRANSLATION: Mapping[Capability, tuple[str, str]] = {
     "translate": (
@@ -61,10 +69,31 @@ _COMPLETION: Mapping[Capability, tuple[str, str]] = {
         "the words it suggests at each character of your text, and how much each suggestion rests on each earlier one",
     ),
 }
+_GENERATION: Mapping[Capability, tuple[str, str]] = {
+    "generate": (
+        "Generate",
+        "the next token of your text with its probability, continuations drawn at random, and how surprised it is by "
+        "any text",
+    ),
+    "counts": ("Generate", "what follows a pair of words, with counts; a text of your own counted the same way"),
+    "states": ("Generate", "hidden units that fire over the text"),
+    "decoder": ("Generate", "where each token looks among those before it, in every layer and head; gradients too"),
+}
+_CLOZE: Mapping[Capability, tuple[str, str]] = {
+    "cloze": (
+        "Cloze",
+        "candidates for each masked word, whether a second text follows the first, and what noise can be undone",
+    ),
+    "encoder": ("Cloze", "where each token looks, before and behind it, in every layer and head"),
+}
 OFFERS: Mapping[Family, Mapping[Capability, tuple[str, str]]] = {
     "transformer": _TRANSLATION,
     "seq2seq": _RECURRENT,
     "autocomplete": _COMPLETION,
+    "trigram": _GENERATION,
+    "char-lm": _GENERATION,
+    "gpt": _GENERATION,
+    "bert": _CLOZE,
 }
 """What a page shows of a model of a kind that can do this; pages are named as in the menu."""
 
@@ -83,6 +112,9 @@ MEANINGS = {
     "characters back": "the distance from where a suggestion is made to what it rests on, weighted by how much",
     "by the norm": "influence is the length of the gradient with respect to the one-hot input; squared, large "
     "influences count for more and a network looks more forgetful",
+    "bits per character": "how surprised a model is by a text, whatever its tokens are: 1.7 bits is a choice between "
+    "about three characters at each place; less is better",
+    "always naming the most frequent": "the same five pieces at every gap: what can be told without any context",
     "rank correlation": "1 where attention and gradient order the earlier characters alike, 0 where they are unrelated",
 }
 """What the words of a score mean, by how `cards.score_rows` writes them."""
@@ -107,6 +139,8 @@ def show_facts(card: ModelCard, parameters: int) -> None:
     with st.container(horizontal=True, gap="small"):
         st.metric("Parameters", f"{parameters / 1e6:.1f} M", border=True, width="content")
         st.metric("Weights on disk", f"{_shared.megabytes(card):.1f} MB", border=True, width="content")
+        for name, value, meaning in cards.headline(card):
+            st.metric(name, value, border=True, width="content", help=MEANINGS.get(meaning))
         for name, bleu in translated[:1]:
             st.metric(f"BLEU, {name}", f"{bleu:.1f}", border=True, width="content", help=MEANINGS["BLEU"])
         if completed:
@@ -223,12 +257,28 @@ def show_kind(kind: Family, models: Sequence[ModelCard], theme: viz.Theme) -> No
     title, what = KINDS[kind]
     st.header(title, anchor=kind)
     st.caption(what)
-    if kind == "autocomplete":
+    if kind in COMPARED:
         with others_are_well():
-            show_comparison(models)
+            COMPARED[kind](models)
     card = pick(kind, models)
     with st.container(key=f"model {card.name}"), others_are_well():
         show_model(card, theme)
+
+
+def show_bits(models: Sequence[ModelCard]) -> None:
+    """What continues texts beside each other; nothing where none was measured."""
+    rows = [
+        {"model": card.short, "bits per character": f"{scores['bits_per_character']:.3f}"}
+        for card in models
+        if (scores := cards.scores_of(card).get("books"))
+    ]
+    if rows:
+        st.caption("How surprised each is by books that none has learnt from: less is better")
+        st.table(rows, hide_index=True)
+
+
+COMPARED: Mapping[Family, Callable[[Sequence[ModelCard]], None]] = {"autocomplete": show_comparison, "gpt": show_bits}
+"""What stands above the cards of a kind: all its models beside each other."""
 
 
 @contextmanager
@@ -249,7 +299,7 @@ def page() -> None:
     with _shared.errors_as_sentences():
         theme = _shared.theme()
         for kind in KINDS:
-            models = [card for card in MODELS.values() if card.family == kind]
+            models = [card for card in MODELS.values() if TOGETHER.get(card.family, card.family) == kind]
             if models:
                 show_kind(kind, models, theme)
 

@@ -227,6 +227,7 @@ def summary(trace: Trace) -> str:
 def page() -> None:
     """Draw the page."""
     with _shared.errors_as_sentences():
+        _state.enter("translate")
         card = _shared.pick_model("translate")
         problems = arrive(card)
         _state.meet(card.identity)

@@ -18,6 +18,7 @@ from engine.models.taps import NO_TAPS, UNTAPPED, Taps
 from engine.models.transformer import ACTIVATIONS, EncoderLayer, TransformerConfig
 
 SEGMENTS = 2
+SHIFT = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +105,26 @@ class Bert(nn.Module):
                 nn.init.zeros_(parameter)
             elif parameter.ndim > 1:
                 nn.init.normal_(parameter, std=STANDARD_DEVIATION)
+        # What restores tokens starts as good as the identity: far from 0 the activation is a straight line, and the norm
+        # after it takes the shift away. Outputs that a matrix of tokens understands, as gpt's, are understood at once.
+        nn.init.eye_(self.transform.weight)
+        nn.init.constant_(self.transform.bias, SHIFT)
 
     def mask(self, ids: Tensor) -> Tensor | None:
         """Bool (B, 1, 1, T), False at padding of ids (B, T); None if nothing is padded."""
         keep = ids != self.config.pad
         return None if bool(keep.all()) else keep[:, None, None, :]
+
+    def check_length(self, length: int) -> None:
+        """Refuse what the positions do not reach, before memory is taken for it.
+
+        Raises:
+            InputTooLong: more tokens than positions.
+        """
+        if length > self.config.context:
+            raise InputTooLong(
+                f"This model sees {self.config.context} tokens at most, and the text has {length}. Shorten it."
+            )
 
     def hidden_from_embeddings(
         self, vectors: Tensor, segments: Tensor, mask: Tensor | None = None, taps: Taps = NO_TAPS
@@ -119,10 +135,7 @@ class Bert(nn.Module):
             InputTooLong: more tokens than positions.
         """
         long = vectors.shape[1]
-        if long > self.config.context:
-            raise InputTooLong(
-                f"This model sees {self.config.context} tokens at most, and the text has {long}. Shorten it."
-            )
+        self.check_length(long)
         placed = vectors + (self.positions[:long] + self.segments[segments]).to(vectors.dtype)
         x = self.embedding_norm(placed)
         for index, layer in enumerate(self.layers):
@@ -152,6 +165,7 @@ class Bert(nn.Module):
     def forward_with_maps(self, ids: Tensor, segments: Tensor, taps: Taps = NO_TAPS) -> BertMaps:
         """`forward` on the explicit path, with every attention weight; `taps` may change or watch more."""
         batch, long = ids.shape
+        self.check_length(long)
         maps = torch.empty(self.config.layers, batch, self.config.heads, long, long, device=ids.device)
         watched: Taps = {**taps} | {
             ("encoder", layer): replace(taps.get(("encoder", layer), UNTAPPED), weights=buffer)

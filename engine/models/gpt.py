@@ -108,6 +108,17 @@ class GPT(nn.Module):
                 deep = name.endswith(("out_proj.weight", "down.weight"))
                 nn.init.normal_(parameter, std=STANDARD_DEVIATION / ((2 * self.config.layers) ** 0.5 if deep else 1))
 
+    def check_length(self, length: int) -> None:
+        """Refuse what the positions do not reach, before memory is taken for it.
+
+        Raises:
+            InputTooLong: more tokens than positions.
+        """
+        if length > self.config.context:
+            raise InputTooLong(
+                f"This model sees {self.config.context} tokens at most, and the text has {length}. Shorten it."
+            )
+
     def place(self, vectors: Tensor, first: int = 0) -> Tensor:
         """Add the positions first, first + 1, ... to vectors (B, T, d).
 
@@ -115,10 +126,7 @@ class GPT(nn.Module):
             InputTooLong: there are not so many.
         """
         last = first + vectors.shape[1]
-        if last > self.config.context:
-            raise InputTooLong(
-                f"This model sees {self.config.context} tokens at most, and the text has {last}. Shorten it."
-            )
+        self.check_length(last)
         return vectors + self.positions[first:last].to(vectors.dtype)
 
     def hidden_from_embeddings(self, vectors: Tensor, taps: Taps = NO_TAPS) -> Tensor:
@@ -126,7 +134,9 @@ class GPT(nn.Module):
         x = self.place(vectors)
         for index, layer in enumerate(self.layers):
             assert isinstance(layer, EncoderLayer)
-            x = layer.finish(x, layer.attention.attend(*layer.project(x), causal=True, tap=taps.get(("decoder", index))))
+            x = layer.finish(
+                x, layer.attention.attend(*layer.project(x), causal=True, tap=taps.get(("decoder", index)))
+            )
         hidden: Tensor = self.norm(x)
         return hidden
 
@@ -148,6 +158,7 @@ class GPT(nn.Module):
     def forward_with_maps(self, ids: Tensor, taps: Taps = NO_TAPS) -> GPTMaps:
         """`forward` on the explicit path, with every attention weight; `taps` may change or watch more."""
         batch, long = ids.shape
+        self.check_length(long)
         maps = torch.empty(self.config.layers, batch, self.config.heads, long, long, device=ids.device)
         watched: Taps = {**taps} | {
             ("decoder", layer): replace(taps.get(("decoder", layer), UNTAPPED), weights=buffer)

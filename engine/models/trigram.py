@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import ConfigError, WeightsDamaged, WeightsMissing
+from engine.models.trigram_table import Table, find_keys, narrowed, row_sums, widened
 from engine.weights import CONFIG, WEIGHTS, from_json, read_json, write_json
 from engine.words import UNKNOWN
 
@@ -55,99 +56,6 @@ class TrigramConfig:
             raise ConfigError("discounts are three for each of three orders.")
         if not all(0 < value <= seen for three in self.discounts for seen, value in enumerate(three, 1)):
             raise ConfigError("A discount is above 0, and at most the count that it is taken off.")
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """Counts as sorted arrays. The text is a ring: every word and every pair has something after it.
-
-    A pair's words are row and column of a sparse matrix, stored by rows; so are a triple's pair and third word. What a
-    smaller table leaves out keeps its share: a row's total counts everything that was seen.
-
-    Attributes:
-        word_counts: int (V,), times that each word was seen.
-        word_left: int (V,), what the pairs leave to single words: see `pair_left`.
-        word_totals: int (V,), the sum of `pair_left` over all words after this one, pairs left out included.
-        pair_offsets: int (V + 1,), where the pairs of each first word begin.
-        pair_seconds: int (P,), their second words, rising within a row.
-        pair_counts: int (P,), times that each pair was seen.
-        pair_left: int (P,), what the triples leave to the pair as their end: one for each triple in the table (the
-            number of different words before it), and all counts of those that were left out.
-        triple_offsets: int (P + 1,), where the triples of each pair begin.
-        triple_thirds: int (T,), their third words, rising within a row.
-        triple_counts: int (T,), times that each triple was seen.
-        start_pairs: int (S,), indices of the pairs that begin sentences, rising.
-        start_counts: int (S,), how often they do.
-    """
-
-    word_counts: np.ndarray
-    word_left: np.ndarray
-    word_totals: np.ndarray
-    pair_offsets: np.ndarray
-    pair_seconds: np.ndarray
-    pair_counts: np.ndarray
-    pair_left: np.ndarray
-    triple_offsets: np.ndarray
-    triple_thirds: np.ndarray
-    triple_counts: np.ndarray
-    start_pairs: np.ndarray
-    start_counts: np.ndarray
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Every array by its name."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
-
-    @cached_property
-    def pair_firsts(self) -> np.ndarray:
-        """The first word of each pair: int64 (P,)."""
-        return np.repeat(np.arange(len(self.word_counts)), np.diff(self.pair_offsets))
-
-    @cached_property
-    def triple_pairs(self) -> np.ndarray:
-        """The pair of each triple's first two words: int64 (T,)."""
-        return np.repeat(np.arange(len(self.pair_counts)), np.diff(self.triple_offsets))
-
-    @cached_property
-    def pair_keys(self) -> np.ndarray:
-        """First word × V + second, rising: int64 (P,)."""
-        return self.pair_firsts * len(self.word_counts) + self.pair_seconds
-
-    @cached_property
-    def triple_keys(self) -> np.ndarray:
-        """Pair × V + third word, rising: int64 (T,)."""
-        return self.triple_pairs * len(self.word_counts) + self.triple_thirds
-
-    def fault(self, words: int) -> str:
-        """What is wrong with arrays from a file, for a vocabulary of `words`; "" if nothing is."""
-        for name, array in self.arrays().items():
-            if array.ndim != 1 or array.dtype.kind not in "iu":
-                return f"{name} is no list of whole numbers"
-            if len(array) and array.min() < (1 if name in ("pair_counts", "pair_left", "triple_counts") else 0):
-                return f"{name} holds a number that is too small"
-        pairs, triples = len(self.pair_seconds), len(self.triple_thirds)
-        lengths = {
-            "word_counts": words, "word_left": words, "word_totals": words, "pair_offsets": words + 1,
-            "pair_counts": pairs, "pair_left": pairs, "triple_offsets": pairs + 1, "triple_counts": triples,
-            "start_counts": len(self.start_pairs),
-        }  # fmt: skip
-        for name, length in lengths.items():
-            if len(getattr(self, name)) != length:
-                return f"{name} has {len(getattr(self, name))} numbers instead of {length}"
-        for name, end in (("pair_offsets", pairs), ("triple_offsets", triples)):
-            offsets = getattr(self, name)
-            if offsets[0] != 0 or offsets[-1] != end or (np.diff(offsets) < 0).any():
-                return f"{name} do not rise from 0 to {end}"
-        for name, below in (("pair_seconds", words), ("triple_thirds", words), ("start_pairs", pairs)):
-            if (getattr(self, name) >= below).any():
-                return f"{name} holds an id above {below - 1}"
-        for name in ("pair_keys", "triple_keys", "start_pairs"):
-            if (np.diff(getattr(self, name)) <= 0).any():
-                return f"{name.removesuffix('_keys')} are not in rising order"
-        if (_sums(self.pair_firsts, self.pair_left, words) > self.word_totals).any():
-            return "the pairs of a word sum to more than its total"
-        if (_sums(self.triple_pairs, self.triple_counts, pairs) > self.pair_counts).any():
-            return "the triples of a pair sum to more than its count"
-        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,20 +141,22 @@ class Trigram:
         config = from_json(TrigramConfig, read_json(folder / CONFIG), CONFIG)
         path = folder / WEIGHTS
         if not path.is_file():
-            raise WeightsMissing(f"The file {WEIGHTS} of the trigram model is missing. Restore it: git checkout {path}")
+            raise WeightsMissing(f"The counts {WEIGHTS} are missing. Restore them from the repository (git checkout).")
         try:
             arrays: dict[str, Any] = safetensors.numpy.load_file(path)
-            table = Table(**{name: _widened(array) for name, array in arrays.items()})
+            table = Table(**{name: widened(array) for name, array in arrays.items()})
             reason = table.fault(config.words)
         except (safetensors.SafetensorError, TypeError, ValueError, KeyError) as error:
             reason = str(error)
         if reason:
-            raise WeightsDamaged(f"The counts in {WEIGHTS} cannot be used ({reason}). Restore the file from the repository.")
+            raise WeightsDamaged(
+                f"The counts in {WEIGHTS} cannot be used ({reason}). Restore the file from the repository."
+            )
         return cls(config, table)
 
     def save(self, folder: Path) -> None:
         """Write weights.safetensors, each array as uint16 or int32, and config.json."""
-        safetensors.numpy.save_file({name: _narrowed(a) for name, a in self.table.arrays().items()}, folder / WEIGHTS)
+        safetensors.numpy.save_file({name: narrowed(a) for name, a in self.table.arrays().items()}, folder / WEIGHTS)
         (folder / WEIGHTS).chmod(0o644)  # safetensors writes for the owner alone
         write_json(folder / CONFIG, asdict(self.config))
 
@@ -256,7 +166,8 @@ class Trigram:
         """The words most often seen after two words, or after the second alone, or anywhere.
 
         Args:
-            first, second: ids.
+            first: id of the first word.
+            second: id of the second.
             n: the most to list.
         """
         thirds, counts, total, order = self._after(first, second)
@@ -283,7 +194,7 @@ class Trigram:
     def _after(self, first: int, second: int) -> tuple[np.ndarray, np.ndarray, int, int]:
         """Known words after a context and their counts, the context's own count, and the order of what was found."""
         table = self.table
-        pair = int(_find(table.pair_keys, np.array([first * self.config.words + second]))[0])
+        pair = int(find_keys(table.pair_keys, np.array([first * self.config.words + second]))[0])
         rows = []
         if pair >= 0 and first != UNKNOWN and second != UNKNOWN:
             bounds = slice(table.triple_offsets[pair], table.triple_offsets[pair + 1])
@@ -350,7 +261,7 @@ class Trigram:
         """
         table = self.table
         rows = np.empty((len(contexts), self.config.words))
-        pairs = _find(table.pair_keys, contexts[:, 0] * self.config.words + contexts[:, 1])
+        pairs = find_keys(table.pair_keys, contexts[:, 0] * self.config.words + contexts[:, 1])
         for row, word, pair in zip(rows, contexts[:, 1].tolist(), pairs.tolist(), strict=True):
             row[:] = self._single * self._word_rest[word]
             bounds = slice(table.pair_offsets[word], table.pair_offsets[word + 1])
@@ -373,10 +284,10 @@ class Trigram:
         table = self.table
         words = np.concatenate([[self.config.paragraph] * 2, np.asarray(ids, dtype=np.int64)])
         first, second, third = words[:-2], words[1:-1], words[2:]
-        ends = _find(table.pair_keys, second * self.config.words + third)
+        ends = find_keys(table.pair_keys, second * self.config.words + third)
         values = self._single[third] * self._word_rest[second] + _at(self._pair_shares, ends, 0.0)
-        pairs = _find(table.pair_keys, first * self.config.words + second)
-        triples = np.where(pairs < 0, -1, _find(table.triple_keys, pairs * self.config.words + third))
+        pairs = find_keys(table.pair_keys, first * self.config.words + second)
+        triples = np.where(pairs < 0, -1, find_keys(table.triple_keys, pairs * self.config.words + third))
         return values * _at(self._pair_rest, pairs, 1.0) + _at(self._triple_shares, triples, 0.0)
 
     @cached_property
@@ -388,7 +299,7 @@ class Trigram:
     @cached_property
     def _pair_rest(self) -> np.ndarray:
         """λ(u v), what the triples of each pair leave: float64 (P,)."""
-        return 1 - _sums(self.table.triple_pairs, self._triple_shares, len(self.table.pair_counts))
+        return 1 - row_sums(self.table.triple_pairs, self._triple_shares, len(self.table.pair_counts))
 
     @cached_property
     def _pair_shares(self) -> np.ndarray:
@@ -399,7 +310,7 @@ class Trigram:
     @cached_property
     def _word_rest(self) -> np.ndarray:
         """λ(v): float64 (V,)."""
-        return 1 - _sums(self.table.pair_firsts, self._pair_shares, self.config.words)
+        return 1 - row_sums(self.table.pair_firsts, self._pair_shares, self.config.words)
 
     @cached_property
     def _single(self) -> np.ndarray:
@@ -413,30 +324,6 @@ def _discounted(counts: np.ndarray, discounts: Sequence[float]) -> np.ndarray:
     return counts - np.array([0.0, *discounts])[np.minimum(counts, 3)]
 
 
-def _sums(rows: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
-    """The sum of the values of each row: float64 (count,)."""
-    return np.bincount(rows, weights=values, minlength=count)
-
-
-def _find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Where each wanted key stands in rising keys, -1 where it does not: int64, the shape of `wanted`."""
-    if not len(keys):
-        return np.full(len(wanted), -1)
-    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[places] == wanted, places, -1)
-
-
 def _at(values: np.ndarray, places: np.ndarray, otherwise: float) -> np.ndarray:
     """The values at some places, another value where a place is -1."""
     return np.where(places < 0, otherwise, np.append(values, otherwise)[places])
-
-
-def _narrowed(array: np.ndarray) -> np.ndarray:
-    """The same whole numbers as uint16 if they fit, else as int32."""
-    small = not len(array) or int(array.max()) < 2**16
-    return np.ascontiguousarray(array, dtype=np.uint16 if small else np.int32)
-
-
-def _widened(array: np.ndarray) -> np.ndarray:
-    """Whole numbers as int32, in which their sums and differences fit; others as they are."""
-    return array.astype(np.int32) if array.dtype.kind in "iu" and array.dtype != np.int64 else array

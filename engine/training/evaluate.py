@@ -26,7 +26,10 @@ from engine.types import Kind
 from engine.weights import sha256_of
 
 if TYPE_CHECKING:
+    from engine.cloze import Cloze
     from engine.completion import Completer
+    from engine.generation import Generator
+    from engine.loading import Model
 
 Report = Callable[[int], None]
 ROLE_SENTENCES = 500  # the first of the validation texts, over which head scores are averaged
@@ -39,7 +42,7 @@ RANDOM_SETS, RANDOM_ON = 20, 100  # sets of random heads, and the first sentence
 
 
 TRANSLATORS: tuple[Family, ...] = ("transformer", "seq2seq")
-Measure = Callable[[Any, Path | None, Report], dict[str, Any]]  # of a Runner, or of a Completer
+Measure = Callable[[Any, Path | None, Report], dict[str, Any]]  # of what gives the model
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class EvaluationSet:
     """One thing to measure: how, whether it reads texts from disk, what it is in words, and whether it takes BLEU.
 
     Attributes:
-        measure: takes what gives a model of the family: a Runner for "transformer", a Completer for "autocomplete".
+        measure: takes what gives a model of the family, as `engine.loading.load_any` does.
         needs_data: whether it reads texts from disk.
         description: what it is, in words.
         needs_bleu: whether it takes sacrebleu.
@@ -264,6 +267,25 @@ def memorization_scores(completer: Completer, data: Path | None, report: Report)
     return measure(completer, data, report)
 
 
+def book_scores(generator: Generator, data: Path | None, report: Report) -> dict[str, Any]:
+    """How well a model predicts books held out, in bits per character."""
+    from engine.training.language.scores import book_scores as measure
+
+    assert data is not None
+    return measure(generator, data, report)
+
+
+def cloze_scores(cloze: Cloze, data: Path | None, report: Report) -> dict[str, Any]:
+    """How often masked pieces are restored and next sentences told, in the same books; their checksum is kept too."""
+    from engine.training.language.scores import cloze_scores as measure
+    from engine.training.language.scores import held_out_books
+
+    assert data is not None
+    books, checksum = held_out_books(data)
+    found = measure(cloze.model, cloze.tokenizer, books, cloze.card.longest, report)
+    return {**found, "file_sha256": checksum}
+
+
 SETS: dict[str, EvaluationSet] = {
     "tatoeba": EvaluationSet(
         translation_scores("test.tsv"), True, "short everyday sentences (Tatoeba)", True, TRANSLATORS
@@ -295,6 +317,12 @@ SETS: dict[str, EvaluationSet] = {
         "how far back suggestions look, in passages of those books",
         families=("autocomplete",),
     ),
+    "books": EvaluationSet(
+        book_scores, True, "books held out, character by character", families=("trigram", "char-lm", "gpt")
+    ),
+    "cloze": EvaluationSet(
+        cloze_scores, True, "masked pieces and next sentences of books held out", families=("bert",)
+    ),
 }
 
 
@@ -319,9 +347,7 @@ def required_data(sets: Mapping[str, EvaluationSet]) -> list[str]:
     return [name for name, chosen in sets.items() if chosen.needs_data]
 
 
-def evaluate(
-    model: Runner | Completer, name: str, data: Path | None, report: Report = lambda done: None
-) -> dict[str, Any]:
+def evaluate(model: Model, name: str, data: Path | None, report: Report = lambda done: None) -> dict[str, Any]:
     """The scores of one set.
 
     Args:

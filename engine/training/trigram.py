@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,21 @@ import numpy as np
 from engine.errors import ConfigError, EmptyInput, InputError, InputTooLong
 from engine.models.trigram import Table, Trigram, TrigramConfig
 from engine.prose import normalise_prose
-from engine.training.language.text import read_prose
-from engine.weights import WEIGHTS, sha256_of, write_json
+from engine.training.autocomplete.text import find_text
+from engine.training.language.text import HELD_OUT, TRAIN, read_prose
+from engine.training.run import RECORD
+from engine.training.spelling import RARE, Speller, speller_of
+from engine.weights import CONFIG, WEIGHTS, sha256_of, write_json
 from engine.words import PARAGRAPH, UNKNOWN, WORDS, Words, split_words
 
 BITS = 21  # of an id in a packed key: three ids fit into 63 bits
 MOST_WORDS = 60_000  # of a table that ships or is made of an own text
 MOST_CHARACTERS, LEAST_WORDS = 20_000_000, 100  # of an own text
 PRUNED_FROM = 1_000_000  # tokens of an own text, from which triples seen once are left out
-RARE = 2  # a word seen at most so often looks like an unknown word
 STOPS = (".", "!", "?")
 CLOSERS = ('"', "'", ")", "]", "_")  # what may stand between a full stop and the next sentence
 OPENERS = "\"'([_"
 ABBREVIATIONS = ("Mr", "Mrs", "Ms", "Dr", "St", "Rev", "Capt", "Col", "Gen", "Prof", "Hon", "Messrs", "Esq", "Mme")
-START, END = "\ud800", "\ud801"  # no characters of any text
-OUTCOMES = 0x110000 + 1  # every code point, and the end of the word
-ORDER = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,8 @@ def prune(counts: Counts, words: Words, least_pair: int, least_triple: int, leas
         counts: of a text.
         words: their vocabulary.
         least_pair: times that a pair was seen; pairs that begin a triple of the table stay all the same.
-        least_triple, least_start: times that a triple was seen, and that a pair began a sentence.
+        least_triple: times that a triple was seen.
+        least_start: times that a pair began a sentence.
     """
     low = (1 << BITS) - 1
     size = counts.words
@@ -253,54 +253,6 @@ def count_text(text: str) -> tuple[Words, Trigram]:
 # --- Bits per character -----------------------------------------------------------------------------------------------
 
 
-class Speller:
-    """Spells words that the vocabulary lacks: characters after at most four before them, interpolated.
-
-    Source: Witten and Bell 1991 (method C); Chen and Goodman 1998, section 2.5. The order below single characters is
-    uniform over all code points and the end of the word, so that no word is impossible.
-    """
-
-    def __init__(self, words: Iterable[str], order: int = ORDER) -> None:
-        """Args:
-        words: those to count, each once: the rare ones, which look like unknown words.
-        order: the most characters of a count, at least 1.
-        """
-        self.order = order
-        grams: Counter[str] = Counter()
-        for word in words:
-            spelled = f"{START}{word}{END}"
-            for end in range(1, len(spelled)):
-                grams.update(spelled[start : end + 1] for start in range(max(0, end - order + 1), end + 1))
-        self._counts = dict(grams)
-        self._totals: Counter[str] = Counter()
-        self._different: Counter[str] = Counter()
-        for gram, count in grams.items():
-            self._totals[gram[:-1]] += count
-            self._different[gram[:-1]] += 1
-
-    def probability(self, character: str, before: str) -> float:
-        """Of a character, or `END`, after the beginning of a word (`START` included)."""
-        value = 1 / OUTCOMES
-        for length in range(min(self.order - 1, len(before)) + 1):
-            context = before[len(before) - length :]
-            if context not in self._totals:
-                break
-            different = self._different[context]
-            seen = self._counts.get(context + character, 0)
-            value = (seen + different * value) / (self._totals[context] + different)
-        return value
-
-    def bits(self, word: str) -> float:
-        """−log2 of the probability to spell a word and end."""
-        spelled = f"{START}{word}{END}"
-        return -math.fsum(math.log2(self.probability(spelled[i], spelled[:i])) for i in range(1, len(spelled)))
-
-
-def rare_speller(seen: Counter[str]) -> Speller:
-    """The speller of the words seen once or twice."""
-    return Speller(token for token, count in sorted(seen.items()) if count <= RARE)
-
-
 def bits_per_character(model: Trigram, words: Words, text: str, speller: Speller) -> float:
     """The mean surprise of a text's characters: −log2 p of all its tokens over the number of characters.
 
@@ -323,3 +275,66 @@ def bits_per_character(model: Trigram, words: Words, text: str, speller: Speller
     bits = -float(np.log2(model.probabilities(ids)).sum())
     unknown = Counter(tokens[place] for place in np.flatnonzero(ids == UNKNOWN))
     return (bits + math.fsum(count * speller.bits(token) for token, count in unknown.items())) / len(text)
+
+
+# --- A run ------------------------------------------------------------------------------------------------------------
+
+
+def train_trigram(
+    config: TrigramTraining, data: Path, run: Path, report: Callable[[str], None] = lambda done: None
+) -> dict[str, Any]:
+    """Count the training books, prune, measure on the held-out books, and write the model.
+
+    The folder gets `weights.safetensors`, `words.json`, `config.json` and `run.json`, the record.
+
+    Args:
+        config: the run.
+        data: folder with the texts.
+        run: the run folder.
+        report: called with what has been done, in words.
+
+    Returns:
+        The record: settings, sizes, seconds, the checksum of the held-out file, and bits per character on its books of
+        the table and of the model with everything counted, whose vocabulary is all words seen twice.
+
+    Raises:
+        ConfigError: a text is missing or empty.
+    """
+    began = time.monotonic()
+    run.mkdir(parents=True, exist_ok=True)
+    books, held_out = read_prose(find_text(data, TRAIN)), find_text(data, HELD_OUT)
+    text = PARAGRAPH.join(read_prose(held_out))
+    seen = count_tokens(books)
+    report(f"{seen.total():,} tokens of {len(books)} books, {len(seen):,} different ones")
+    words = Words.of_counts(seen, config.vocabulary, config.least_word)
+    model = prune(count_words(books, words), words, config.least_pair, config.least_triple, config.least_start)
+    model.save(run)
+    words.save(run / WORDS)
+    pruned_bits = bits_per_character(model, words, text, speller_of(seen, words))
+    report(f"{len(model.table.triple_counts):,} triples, {pruned_bits:.4f} bits per character")
+    most = Words.of_counts(seen, 1 << BITS, RARE)
+    full = full_trigram(count_words(books, most), most)
+    full_bits = bits_per_character(full, most, text, speller_of(seen, most))
+    report(f"with all {len(full.table.triple_counts):,} triples {full_bits:.4f} bits per character")
+    record = {
+        "config": asdict(config),
+        "books": len(books),
+        "characters": sum(map(len, books)),
+        "tokens": seen.total(),
+        "different_tokens": len(seen),
+        "table": _sizes(model),
+        "bytes": sum((run / name).stat().st_size for name in (WEIGHTS, WORDS, CONFIG)),
+        "full_table": _sizes(full),
+        "held_out_characters": len(text),
+        "held_out_sha256": sha256_of(held_out),
+        "bits_per_character": round(pruned_bits, 4),
+        "full_bits_per_character": round(full_bits, 4),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    write_json(run / RECORD, record)
+    return record
+
+
+def _sizes(model: Trigram) -> dict[str, int]:
+    table = model.table
+    return {"words": model.config.words, "pairs": len(table.pair_counts), "triples": len(table.triple_counts)}

@@ -6,6 +6,7 @@ Layers and heads count from 0 here; screens add 1.
 from engine.types.alignment import DecoderSteps, EncoderStates, LinkedPair
 from engine.types.beam import BeamNode, BeamTree, Hypothesis, NodeState
 from engine.types.connectivity import MASKED, ConnectedText, Connectivity, Suggestions
+from engine.types.language import Choice, Drawn, GenerationRequest, NextToken, Surprise
 from engine.types.trace import KINDS, AttentionMap, Kind, Measure, Tokens, Trace, TraceRequest
 
 __all__ = [
@@ -14,16 +15,21 @@ __all__ = [
     "AttentionMap",
     "BeamNode",
     "BeamTree",
+    "Choice",
     "ConnectedText",
     "Connectivity",
     "DecoderSteps",
+    "Drawn",
     "EncoderStates",
+    "GenerationRequest",
     "Hypothesis",
     "Kind",
     "LinkedPair",
     "Measure",
+    "NextToken",
     "NodeState",
     "Suggestions",
+    "Surprise",
     "Tokens",
     "Trace",
     "TraceRequest",

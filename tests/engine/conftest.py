@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine import catalogue, cli
+from engine import catalogue, cli, model_card
 from engine.catalogue import ModelCard
 from engine.models.autocomplete import AutocompleteConfig
 from engine.models.seq2seq import ATTENTIONS, Seq2Seq, Seq2SeqConfig
@@ -151,7 +151,7 @@ def tiny_card(tiny_assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assets = tmp_path / "assets"
     shutil.copytree(tiny_assets, assets)
     card = tiny_model_card(assets / "tiny")
-    monkeypatch.setattr(catalogue, "ASSETS", assets)
+    monkeypatch.setattr(model_card, "ASSETS", assets)
     monkeypatch.setattr(catalogue, "MODELS", {"tiny": card})
     return card
 
@@ -160,7 +160,7 @@ def tiny_card(tiny_assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def tiny_runner(tiny_assets: Path) -> Runner:
     """The tiny model, loaded once on the CPU."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalogue, "ASSETS", tiny_assets)
+        patch.setattr(model_card, "ASSETS", tiny_assets)
         patch.setattr(catalogue, "MODELS", {"tiny": tiny_model_card(tiny_assets / "tiny")})
         return load("tiny", "cpu")
 
@@ -206,7 +206,7 @@ def recurrent_runners(model_bytes: bytes, tmp_path_factory: pytest.TempPathFacto
         save_weights(model.state_dict(), folder / WEIGHTS)
         cards[attention] = tiny_recurrent_card(attention, folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalogue, "ASSETS", assets)
+        patch.setattr(model_card, "ASSETS", assets)
         patch.setattr(catalogue, "MODELS", {card.name: card for card in cards.values()})
         return {attention: load(card.name, "cpu") for attention, card in cards.items()}
 
@@ -276,7 +276,7 @@ def toy_model_card(sha256: dict[str, str]) -> ModelCard:
 @pytest.fixture
 def toy_card(toy_run: Path, books: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelCard:
     """The card of a network that completes words, exported for the test and the only one in the catalogue."""
-    monkeypatch.setattr(catalogue, "ASSETS", tmp_path / "assets")
+    monkeypatch.setattr(model_card, "ASSETS", tmp_path / "assets")
     card = toy_model_card(export(toy_run, toy_model_card({}), books)["sha256"])
     monkeypatch.setattr(catalogue, "MODELS", {"toy": card})
     return card

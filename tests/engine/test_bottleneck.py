@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import catalogue
+from engine import catalogue, model_card
 from engine.bottleneck import (
     COMMAND,
     FILE,
@@ -56,7 +56,7 @@ def figure(card: ModelCard) -> Bottleneck:
 
 def test_what_is_written_is_read_back(tiny_card: ModelCard) -> None:
     path = write_bottleneck(figure(tiny_card))
-    assert path == catalogue.ASSETS / FILE
+    assert path == model_card.ASSETS / FILE
     assert read_bottleneck() == read_bottleneck(path) == figure(tiny_card)
     json.loads(path.read_text("utf-8"), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import catalogue
+from engine import catalogue, model_card
 from engine.bottleneck import FILE, read_bottleneck, table
 from engine.training import bleu
 from engine.weights import sha256_of
@@ -28,7 +28,7 @@ def test_every_translator_is_measured_and_kept(saccade, tiny_card, texts, monkey
     done = saccade("bottleneck", "--data", texts, "--save", "--device", "cpu")
     assert done.status == 0, done.err
     found = read_bottleneck()
-    assert done.out == f"{table(found)}\n{catalogue.ASSETS / FILE}\n" and not done.err.strip()
+    assert done.out == f"{table(found)}\n{model_card.ASSETS / FILE}\n" and not done.err.strip()
     (model,) = found.models
     assert model.identity == tiny_card.identity and found.gains == ()
     assert found.lines == sum(part.lines for part in model.bins) > 20
@@ -42,7 +42,7 @@ def test_without_save_nothing_is_written(saccade, tiny_card, texts):
     done = saccade("bottleneck", "--data", texts, "--models", "tiny, tiny", "--lines", "3")
     assert done.status == 0, done.err
     assert done.out.startswith("3 lines of en-fr/europarl-test.tsv")
-    assert not (catalogue.ASSETS / FILE).exists()
+    assert not (model_card.ASSETS / FILE).exists()
 
 
 def test_what_cannot_be_measured_is_refused(saccade, tiny_card, texts, monkeypatch, tmp_path):

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.analysis import merge_words
-from engine.reduce import hide_special, reduce_heads, reduce_layers, select
+from engine.errors import InputError
+from engine.reduce import between, hide_special, reduce_heads, reduce_layers, select
 from engine.types import AttentionMap, Tokens
 
 START, END = "<s>", "</s>"
@@ -240,6 +241,60 @@ def test_what_is_kept_and_what_is_removed_add_up(made):
         assert not merged.weights[..., merged.masked()].any()
     again = hide_special(plain.attention, renormalise=False)
     assert np.array_equal(again.attention.weights, plain.attention.weights) and not again.removed.any()
+
+
+# --- Two texts --------------------------------------------------------------------------------------------------------
+
+TEXTS = tokens("<c>", "a", "<s>", "b", "<s>")
+SEGMENTS = (0, 0, 0, 1, 1)
+EACH = [
+    [0.5, 0.25, 0.0, 0.25, 0.0],
+    [0.0, 0.5, 0.25, 0.125, 0.125],
+    [0.0, 0.0, 1.0, 0.0, 0.0],
+    [0.125, 0.25, 0.25, 0.25, 0.125],
+    [0.0, 0.0, 0.0, 0.0, 1.0],
+]
+
+
+def test_one_text_looking_at_the_other_by_hand():
+    found = between(attention("encoder", [[EACH]], TEXTS, TEXTS), SEGMENTS, query=0, key=1)
+    assert found.attention.weights[0, 0].tolist() == [[0.25, 0.0], [0.125, 0.125], [0.0, 0.0]]
+    assert found.removed[0, 0].tolist() == [0.75, 0.75, 1.0]
+    assert found.attention.query_tokens == select(TEXTS, (0, 1, 2))
+    assert found.attention.key_tokens == select(TEXTS, (3, 4))
+    back = between(attention("encoder", [[EACH]], TEXTS, TEXTS), SEGMENTS, query=1, key=0)
+    assert back.attention.weights[0, 0].tolist() == [[0.125, 0.25, 0.25], [0.0, 0.0, 0.0]]
+    assert back.removed[0, 0].tolist() == [0.375, 1.0]
+
+
+def test_both_texts_looking_at_both_is_the_whole_map():
+    whole = attention("encoder", [[EACH, EACH]], TEXTS, TEXTS)
+    found = between(whole, SEGMENTS)
+    assert found.attention.weights.tolist() == whole.weights.tolist() and not found.removed.any()
+    assert found.attention.key_tokens == TEXTS and found.attention.head_names == whole.head_names
+
+
+@pytest.mark.parametrize("query", [0, 1, None])
+@pytest.mark.parametrize("key", [0, 1, None])
+def test_what_is_left_and_what_went_are_each_row(query, key):
+    found = between(attention("encoder", [[EACH]], TEXTS, TEXTS), SEGMENTS, query, key)
+    # Halves of halves are exact in float32.
+    assert (found.attention.weights.sum(-1) + found.removed == 1).all()
+
+
+def test_words_of_one_text_merge_and_special_tokens_hide_in_it():
+    pieces = tokens("<c>", "ani", "mal", "<s>", "b", "<s>", words=(0, 1, 1, 2, 3, 4))
+    even = attention("encoder", np.full((1, 1, 6, 6), 0.125), pieces, pieces)
+    found = between(even, (0, 0, 0, 0, 1, 1), query=1, key=0).attention
+    assert merge_words(found).weights[0, 0].tolist() == [[0.125, 0.25, 0.125]] * 2
+    assert hide_special(found, renormalise=False).attention.weights[0, 0].tolist() == [[0.125, 0.125]]
+
+
+def test_a_text_that_is_not_there_asks_for_it():
+    alone = attention("encoder", [[[[0.5, 0.5]] * 2]], PAIR, PAIR)
+    for looked in ({"query": 1}, {"key": 1}):
+        with pytest.raises(InputError, match="Type a second one"):
+            between(alone, (0, 0), **looked)
 
 
 # --- Positions --------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from engine.models.bert import Bert, BertConfig
 from engine.models.char_lm import CharLM, CharLMConfig
 from engine.models.gpt import GPT, GPTConfig
 from engine.training.config import read_run
+from engine.training.language.masking import SHORTEST_PAIR
 from engine.weights import from_json
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -58,6 +59,8 @@ class LanguageTraining:
             raise ConfigError(f"optimizer {self.optimizer!r}: choose muon or adamw.")
         if self.peak_rate <= 0 or self.weight_decay < 0:
             raise ConfigError("peak_rate is above 0, weight_decay 0 or more.")
+        if isinstance(self.model, BertConfig) and self.length < SHORTEST_PAIR:
+            raise ConfigError(f"length {self.length}: a pair of texts takes {SHORTEST_PAIR} tokens at least.")
         if not isinstance(self.model, CharLMConfig) and self.length > self.model.context:
             raise ConfigError(f"length {self.length}: the model sees {self.model.context} tokens at most.")
 

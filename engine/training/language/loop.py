@@ -128,22 +128,20 @@ def train(
                 state.log(loss=progress.loss, second_loss=progress.second, rate=rate)
                 totals[:], last_log = 0, now
             if now - last_save > CHECKPOINT_SECONDS:
-                log_validation(state, precision, "validation_loss")
+                state.log(**validation_losses(precision, "validation_loss"))
                 state.save()
                 last_save = time.monotonic()
     finally:
         state.save()  # at the end, and when it is interrupted
     averaged = average.mean()
-    log_validation(state, precision, "validation_loss")
+    last = validation_losses(precision, "validation_loss")
     task.model.load_state_dict(averaged)
     precision.publish()
-    log_validation(state, precision, RESULT)
+    state.log(**last, **validation_losses(precision, RESULT))  # one line, which a finished run writes again
     return averaged
 
 
-def update(
-    precision: Precision, optimizers: list[torch.optim.Optimizer], step: int, rate: float
-) -> np.ndarray:
+def update(precision: Precision, optimizers: list[torch.optim.Optimizer], step: int, rate: float) -> np.ndarray:
     """One step of every optimizer; returns both losses and 1, to be summed up."""
     first, second = precision.working.losses(step, precision.compute)  # type: ignore[call-arg, arg-type]
     (first + second).backward()
@@ -158,11 +156,11 @@ def update(
 
 
 @torch.no_grad()
-def log_validation(state: Checkpoint, precision: Precision, name: str) -> None:
-    """Write both mean losses over the same batches of the held-out books."""
+def validation_losses(precision: Precision, name: str) -> dict[str, float]:
+    """Both mean losses over the same batches of the held-out books, named `name` and `name`_second."""
     found = [
         [float(loss) for loss in precision.working.losses(VALIDATION_SEED + step, precision.compute, held_out=True)]  # type: ignore[call-arg, arg-type]
         for step in range(VALIDATION_STEPS)
     ]
     first, second = np.mean(found, axis=0)
-    state.log(**{name: float(first), f"{name}_second": float(second)})
+    return {name: float(first), f"{name}_second": float(second)}

@@ -1,4 +1,4 @@
-"""BERT's examples: pairs of texts, a share of whose tokens is masked. Source: Devlin et al. 2019, section 3.1 and A.1."""
+"""BERT's examples: pairs of texts, some of whose tokens are masked. Source: Devlin et al. 2019, sections 3.1, A.1."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ CHOSEN = 0.15  # share of the tokens that are to be restored
 MASKED, REPLACED = 0.8, 0.1  # of them: shown as [MASK], as a random token; the rest as they are
 IGNORED = -1  # the target where nothing is to be restored
 SHORTEST = 8  # tokens of a text
+SHORTEST_PAIR = 2 * SHORTEST + 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,10 @@ def draw_pairs(stream: Stream, rng: np.random.Generator, count: int, length: int
         stream: the books.
         rng: of the draw.
         count: pairs.
-        length: the most tokens of a pair, the three special ones included.
+        length: the most tokens of a pair, the three special ones included; `SHORTEST_PAIR` at least.
         vocabulary: number of pieces; random tokens are drawn from it.
     """
+    assert length >= SHORTEST_PAIR
     rows = np.full((count, length), PAD, dtype=np.int64)
     segments = np.zeros((count, length), dtype=np.int64)
     following = (rng.random(count) < 0.5).astype(np.int64)

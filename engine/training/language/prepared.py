@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ from engine.weights import TOKENIZER, read_json, sha256_of, write_json
 
 VOCABULARY = 6144
 LEAST = 500  # times that a character is in the books for the character model to know it
+MOST = 255  # characters that a uint8 tells apart, beside the unknown one
 CONTROLS = ("[CLS]", "[SEP]", "[MASK]")  # ids 4 to 6: they stand for themselves, and no text can say them
+COMMAND = "python -m engine.training.language.prepared DATA FOLDER"
 LINE = "\n"  # the piece between two paragraphs
 SUBWORDS, CHARACTERS, ALPHABET, ABOUT = "subwords.npz", "characters.npz", "alphabet.json", "prepared.json"
 _SAMPLE = 120_000  # paragraphs that the subwords are counted on
@@ -46,18 +49,26 @@ def train_subwords(books: Sequence[str], size: int) -> bytes:
     """A byte-pair vocabulary of so many pieces, as a sentencepiece model. Source: Sennrich et al. 2016.
 
     Ids 0 to 3 are padding, unknown, <s> and </s>, 4 to 6 `CONTROLS`, 7 the line break.
+
+    Raises:
+        ConfigError: the text is too short for so many pieces.
     """
     import sentencepiece
 
     paragraphs = [line for book in books for line in book.split(LINE) if len(line) < 4000]
     step = max(1, len(paragraphs) // _SAMPLE)
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(paragraphs[::step]), model_writer=model, model_type="bpe", vocab_size=size,
-        normalization_rule_name="identity", character_coverage=0.99995, pad_id=0, unk_id=1, bos_id=START, eos_id=END,
-        control_symbols=list(CONTROLS), user_defined_symbols=[LINE], num_threads=2, minloglevel=2,
-        train_extremely_large_corpus=False,
-    )  # fmt: skip
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(paragraphs[::step]), model_writer=model, model_type="bpe", vocab_size=size,
+            normalization_rule_name="identity", character_coverage=0.99995, pad_id=0, unk_id=1, bos_id=START,
+            eos_id=END, control_symbols=list(CONTROLS), user_defined_symbols=[LINE], num_threads=2, minloglevel=2,
+            train_extremely_large_corpus=False,
+        )  # fmt: skip
+    except RuntimeError as error:  # it says how many there can be
+        raise ConfigError(
+            f"No vocabulary of {size} subwords comes of this text ({error}). Give a longer text, or another size."
+        ) from error
     return model.getvalue()
 
 
@@ -85,11 +96,11 @@ def encode_subwords(books: Iterable[str], subwords: Subwords) -> Stream:
 
 
 def count_alphabet(books: Iterable[str], least: int = LEAST) -> tuple[str, ...]:
-    """The characters that the books have so many times at least, most frequent first."""
+    """The characters that the books have so many times at least, most frequent first; at most `MOST`."""
     counts: Counter[str] = Counter()
     for book in books:
         counts.update(book)
-    return tuple(sorted((c for c, n in counts.items() if n >= least), key=lambda c: (-counts[c], c)))
+    return tuple(sorted((c for c, n in counts.items() if n >= least), key=lambda c: (-counts[c], c))[:MOST])
 
 
 def encode_characters(books: Iterable[str], alphabet: Sequence[str]) -> np.ndarray:
@@ -145,8 +156,7 @@ def load_stream(folder: Path, part: str) -> Stream:
     Raises:
         ConfigError: the folder was not prepared.
     """
-    with _arrays(folder / SUBWORDS) as arrays:
-        return Stream(*(arrays[f"{part}.{name}"] for name in ("ids", "sentences", "books")))
+    return Stream(*_arrays(folder / SUBWORDS, [f"{part}.{name}" for name in ("ids", "sentences", "books")]))
 
 
 def load_characters(folder: Path, part: str) -> np.ndarray:
@@ -155,9 +165,7 @@ def load_characters(folder: Path, part: str) -> np.ndarray:
     Raises:
         ConfigError: the folder was not prepared.
     """
-    with _arrays(folder / CHARACTERS) as arrays:
-        found: np.ndarray = arrays[part]
-        return found
+    return _arrays(folder / CHARACTERS, [part])[0]
 
 
 def alphabet_of(folder: Path) -> tuple[str, ...]:
@@ -165,11 +173,23 @@ def alphabet_of(folder: Path) -> tuple[str, ...]:
     return tuple(read_json(folder / ALPHABET)["characters"])
 
 
-def _arrays(path: Path) -> np.lib.npyio.NpzFile:
+def check_prepared(path: Path) -> None:
+    """Refuse a folder in which a file of `prepare` is missing.
+
+    Raises:
+        ConfigError: naming the file and the command that writes it.
+    """
     if not path.is_file():
-        raise ConfigError(f"There is no {path}. Write it with `python -m engine.training.language.prepared DATA FOLDER`.")
-    arrays: np.lib.npyio.NpzFile = np.load(path)
-    return arrays
+        raise ConfigError(f"There is no {path}. Write it with `{COMMAND}`.")
+
+
+def _arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
+    check_prepared(path)
+    try:
+        with np.load(path) as arrays:
+            return [arrays[name] for name in names]
+    except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ConfigError(f"{path} is not a prepared text ({error}). Write it again with `{COMMAND}`.") from error
 
 
 def main(

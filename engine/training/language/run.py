@@ -13,12 +13,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, WeightsMissing
 from engine.models.char_lm import CharLMConfig
+from engine.training.autocomplete.checkpoint import CHECKPOINT
 from engine.training.config import to_json
-from engine.training.language.config import LanguageTraining
+from engine.training.language.config import LanguageTraining, language_model
 from engine.training.language.loop import Progress, train
-from engine.training.language.prepared import ABOUT, ALPHABET, prepare
+from engine.training.language.prepared import ABOUT, ALPHABET, check_prepared, prepare
 from engine.training.language.tasks import task_of
 from engine.training.run import RECORD, hardware
 from engine.weights import CONFIG, TOKENIZER, WEIGHTS, read_json, sha256_of, write_json
@@ -49,8 +50,8 @@ def run_training(
         minutes: wall-clock length of the whole schedule.
         data: folder with the texts; read the first time only.
         prepared: folder with what `engine.training.language.prepared` made of them, instead.
-        initial: folder of a run or a shipped model on the same vocabulary to start from. What the two models share is
-            taken: a BERT can start from a GPT.
+        initial: folder of a run, finished or not, or a shipped model on the same vocabulary to start from. What the two
+            models share is taken: a BERT can start from a GPT.
         device: "cpu", "cuda" or "mps".
         command: what a reader would type to repeat the run, for the model's card.
         report: called every few seconds.
@@ -66,9 +67,7 @@ def run_training(
     start = load_initial(config, folder, initial) if initial else None
     record_run(config, run, folder, initial, {"command": command, "hardware": hardware(device)})
     torch.manual_seed(config.seed)
-    averaged = train(
-        config, task_of(config, folder), run, minutes, initial=start, device=device, report=report
-    )
+    averaged = train(config, task_of(config, folder), run, minutes, initial=start, device=device, report=report)
     safetensors.torch.save_file(averaged, run / WEIGHTS)
     return run / WEIGHTS
 
@@ -87,7 +86,9 @@ def prepared_text(
         ConfigError: there is none of them, or it was made for another vocabulary.
     """
     folder = prepared or run / PREPARED
-    if not prepared and not (folder / ABOUT).is_file():
+    if prepared:
+        check_prepared(prepared / ABOUT)
+    elif not (folder / ABOUT).is_file():
         if data is None:
             raise ConfigError("There is no text to learn from. Give --data DIR, or --prepared FOLDER.")
         tokenizer = initial / TOKENIZER if initial and (initial / TOKENIZER).is_file() else None
@@ -106,17 +107,41 @@ def load_initial(config: LanguageTraining, folder: Path, initial: Path) -> dict[
 
     Raises:
         ConfigError: it has another vocabulary, or other shapes.
+        WeightsMissing: it has no weights yet.
     """
     vocabulary = vocabulary_file(config)
     mine, other = folder / vocabulary, initial / vocabulary
     if not other.is_file() or sha256_of(mine) != sha256_of(other):
         raise ConfigError(f"{initial} has another {vocabulary} than the text. Start from a run on the same text.")
-    return {name: tensor.float() for name, tensor in safetensors.torch.load_file(initial / WEIGHTS).items()}
+    shapes = {name: tensor.shape for name, tensor in language_model(config.model).state_dict().items()}
+    path = initial_file(initial)
+    found = {
+        name.removeprefix("weight."): tensor.float()
+        for name, tensor in safetensors.torch.load_file(path).items()
+        if path.name == WEIGHTS or name.startswith("weight.")  # a checkpoint holds more than weights
+    }
+    for name, tensor in found.items():
+        if tensor.shape != shapes.get(name, tensor.shape):
+            raise ConfigError(
+                f"{initial} has a {name} of {tuple(tensor.shape)}, and {config.name} one of {tuple(shapes[name])}. "
+                "Start from a run of the same width, feedforward and context."
+            )
+    return found
 
 
-def record_run(
-    config: LanguageTraining, run: Path, folder: Path, initial: Path | None, about: dict[str, Any]
-) -> None:
+def initial_file(initial: Path) -> Path:
+    """The weights of a run or a shipped model; of a run that is not finished its checkpoint.
+
+    Raises:
+        WeightsMissing: there are neither.
+    """
+    for path in (initial / WEIGHTS, initial / CHECKPOINT):
+        if path.is_file():
+            return path
+    raise WeightsMissing(f"{initial} has no {WEIGHTS} and no {CHECKPOINT}. Start from another run, or begin that one.")
+
+
+def record_run(config: LanguageTraining, run: Path, folder: Path, initial: Path | None, about: dict[str, Any]) -> None:
     """Write the record, the model's shape and its vocabulary, or check that the folder holds the same run.
 
     Raises:
@@ -125,7 +150,7 @@ def record_run(
     text = read_json(folder / ABOUT)
     identity = {
         "config": {**to_json(config), "model": asdict(config.model)},
-        "initial": sha256_of(initial / WEIGHTS) if initial else None,
+        "initial": sha256_of(initial_file(initial)) if initial else None,
         "text": text,
         "vocabulary_sha256": sha256_of(folder / vocabulary_file(config)),
     }

@@ -115,7 +115,9 @@ class BertTask(Task):
         restored = model.restore(hidden[asked])
         logits = F.linear(restored, model.embedding.weight.to(compute)).float() + model.output_bias
         answers = model.follows(hidden).float()
-        return F.cross_entropy(logits, targets[asked]), F.cross_entropy(answers, following)
+        # A sum and not a mean: of a small batch no token at all may be chosen, and then there is nothing to restore.
+        loss = F.cross_entropy(logits, targets[asked], reduction="sum") / asked.sum().clamp(min=1)
+        return loss, F.cross_entropy(answers, following)
 
 
 def windows(ids: np.ndarray, config: LanguageTraining, step: int) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from typer import Typer
 from typer.testing import CliRunner
 
-from engine import catalogue
+from engine import model_card
 from engine.catalogue import ModelCard
 from engine.errors import ConfigError, WeightsMissing
 from engine.models.autocomplete import Autocomplete, AutocompleteConfig
@@ -133,7 +133,7 @@ def test_what_a_run_cannot_start_from(data, tmp_path):
 
 @pytest.fixture
 def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelCard:
-    monkeypatch.setattr(catalogue, "ASSETS", tmp_path / "assets")
+    monkeypatch.setattr(model_card, "ASSETS", tmp_path / "assets")
     nothing: dict[str, str] = {}
     return ModelCard("toy", "transformer", "Toy", "A toy.", nothing, frozenset(), 30, (), "none", ())
 
