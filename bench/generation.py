@@ -58,7 +58,7 @@ def generation(rounds: int = 5) -> Report:
         for name, spent in each.items()
     ]
     goals = [Goal(f"{name}: ms a token", Spread.of(each[name]).median, MOST) for name in MODELS]
-    goals.append(Goal("gpt against transformers' GPT-2, time a token", ratio(each["gpt"], each[PEER]).median, 1.0))
+    goals.append(Goal("gpt against transformers' GPT-2, time a token", ratio(each, "gpt", PEER).median, 1.0))
     return Report("Generation, token by token", _METHOD.format(rounds=rounds), rows, goals, {"ms a token": each})
 
 

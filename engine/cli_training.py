@@ -75,7 +75,7 @@ def family_of(config: str) -> Family:
         except (OSError, ValueError, LookupError, TypeError):
             model = None  # whoever reads it says what is wrong
         keys = model if isinstance(model, dict) else {}
-        found = next((family for key, family in _MARKS.items() if key in keys), "transformer")
+        found: Family = next((family for key, family in _MARKS.items() if key in keys), "transformer")
         return "bert" if found == "gpt" and "norm" in keys else found
     if config == COUNTS:
         return "trigram"

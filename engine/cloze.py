@@ -245,7 +245,7 @@ def load_cloze(name: str = "bert", device: str = "auto", dtype: str = "float32")
     """
     found = card(name)
     if found.family != "bert":
-        raise Unsupported(f"{name} does not restore masked words: load it with the loader of its family.")
+        raise Unsupported(f"{name} does not restore masked words: use {found.loader}.")
     where = pick_device(device)
     if dtype not in DTYPES:
         raise Unsupported(f"There is no dtype {dtype!r}. Choose one of: {', '.join(DTYPES)}.")

@@ -249,7 +249,7 @@ def load_completer(name: str, device: str = "auto", dtype: str = "float32") -> C
     """
     found = card(name)
     if found.family != "autocomplete":
-        raise Unsupported(f"{name} does not complete words: load it with engine.load.")
+        raise Unsupported(f"{name} does not complete words: use {found.loader}.")
     where = pick_device(device)
     if dtype not in DTYPES:
         raise Unsupported(f"There is no dtype {dtype!r}. Choose one of: {', '.join(DTYPES)}.")

@@ -54,7 +54,7 @@ def load_generator(name: str, device: str = "auto", dtype: str = "float32") -> G
     """
     found = card_of(name)
     if found.family not in LOADERS:
-        raise Unsupported(f"{name} does not continue texts: choose a model that does, such as gpt.")
+        raise Unsupported(f"{name} does not continue texts: use {found.loader}.")
     where = pick_device(device)
     if dtype not in DTYPES:
         raise Unsupported(f"There is no dtype {dtype!r}. Choose one of: {', '.join(DTYPES)}.")

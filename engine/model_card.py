@@ -24,6 +24,17 @@ Capability = Literal[
     "cloze",
 ]
 
+LOADERS: Mapping[Family, str] = {
+    "transformer": "load",
+    "seq2seq": "load",
+    "autocomplete": "load_completer",
+    "gpt": "load_generator",
+    "char-lm": "load_generator",
+    "trigram": "load_generator",
+    "bert": "load_cloze",
+}
+"""The functions of `engine` that load the models of each family."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
@@ -65,6 +76,11 @@ class ModelCard:
     def short(self) -> str:
         """What it is called beside others of its family: its title after the colon; all of it where there is none."""
         return self.title.partition(": ")[2] or self.title
+
+    @property
+    def loader(self) -> str:
+        """What loads it, as Python writes it: `engine.load_completer("autocomplete-gru")`."""
+        return f"engine.{LOADERS[self.family]}({self.name!r})"
 
     @property
     def folder(self) -> Path:

@@ -269,7 +269,7 @@ def load(name: str, device: str = "auto", dtype: str = "float32") -> Runner:
     """
     found = card(name)
     if "translate" not in found.supports:
-        raise Unsupported(f"{name} completes words and does not translate: use engine.load_completer({name!r}).")
+        raise Unsupported(f"{name} does not translate: use {found.loader}.")
     where = pick_device(device)
     if dtype not in DTYPES:
         raise Unsupported(f"There is no dtype {dtype!r}. Choose one of: {', '.join(DTYPES)}.")

@@ -123,7 +123,7 @@ def _carried(model: CharLM, generator: Generator, ids: Sequence[int]) -> Iterato
     state = None
     for first in range(0, len(ids) - 1, PIECE):
         part = generator.tensor(ids[first : min(first + PIECE, len(ids) - 1)])
-        hidden, state = model.body.network(model.embedding(part), state)
+        hidden, state = model.read(part, state)
         yield model.logits(hidden)[0].float(), first
 
 

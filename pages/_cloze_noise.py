@@ -10,7 +10,7 @@ from engine.cloze import Cloze
 from engine.noise import Noised, NoiseKind, noise
 from engine.restoration import Attempt, Restoration, restore
 from pages import _shared
-from pages._cloze_view import VIEW, ClozeView
+from pages._cloze_view import MOST_SEED, VIEW, ClozeView
 
 NOISES: dict[NoiseKind, str] = {
     "mask": "Mask words",
@@ -26,7 +26,6 @@ NOISE_HELP = (
 )
 SHARES = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 OF_WORDS = ("mask", "delete", "infill")  # the noises that change a share of the words
-MOST_SEED = 9_999
 CAN = {"yes": "BERT can restore this", "if the number is known": "BERT can restore this if it is told how many pieces",
        "no": "BERT cannot restore this"}  # fmt: skip
 
@@ -35,7 +34,7 @@ def draw(card: ModelCard, view: ClozeView, theme: viz.Theme) -> None:
     """The section, of the first text."""
     options()
     view = VIEW.current()
-    noised = noise(view.first, view.noise, view.seed, view.share or SHARES[0])
+    noised = noise(view.first, view.noise, view.seed, view.share)
     done, restored = st.columns(2, gap="large")
     with done:
         show_noise(noised, theme)
@@ -65,9 +64,14 @@ def options() -> None:
         view = VIEW.current()
         if view.noise in OF_WORDS:
             shares = sorted({*SHARES, view.share})
-            st.select_slider("Share of the words", shares, format_func=lambda share: f"{share:.0%}", width=220,
-                             **VIEW.widget("share"))  # fmt: skip
-        st.number_input("Seed", 0, MOST_SEED, width=120, **VIEW.widget("seed"))
+            st.select_slider(
+                "Share of the words",
+                shares,
+                format_func=lambda share: f"{share:.0%}",
+                width=170,
+                **VIEW.widget("share"),
+            )
+        st.number_input("Seed", 0, MOST_SEED, width=110, **VIEW.widget("seed"))
         st.button("Another seed", icon=":material/casino:", on_click=other_seed)
 
 

@@ -47,8 +47,7 @@ def _word(given: ClozeInput, index: int) -> Word:
     first, original = places[0], given.words[index]
     if given.tokens.special[first]:
         return Word(original, "", "", SPECIAL, masked=False)
-    begins = given.tokens.special[first - 1]
-    space = "\n" if begins and given.segments[first] else " " if begins or given.leads[first] else ""
+    space = " " if given.leads[first] or given.tokens.special[first - 1] else ""
     put = {place for place, _ in given.taken} & set(places)
     blanks = [place for place in places if place in given.blanks]
     if put:

@@ -18,6 +18,7 @@ from pages._address import NUMBER, NUMBERS, SWITCH, TEXT, Codec, Form, Invalid, 
 from pages._address import SHARE as A_SHARE
 from pages._cloze_examples import Example, examples
 from pages._permalink import LOOK, View, without_pins
+from pages._search import COUNT
 from pages._session import PageView
 
 Section = Literal["fill", "follows", "pronoun", "noise", "heads"]
@@ -26,6 +27,7 @@ Between = Literal["all", "AA", "AB", "BA", "BB"]
 Taken = tuple[tuple[int, int], ...]
 PRESENTER = 1.4  # of type and bars
 CANDIDATES = 10  # of a blank
+MOST_SEED = 9_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ VIEW = PageView(
             "words": TEXT,
             "noise": choice(NoiseKind),
             "share": A_SHARE,
-            "seed": NUMBER,
+            "seed": COUNT,
             "between": choice(Between),
             "look": LOOK,
             "presenter": SWITCH,
@@ -113,11 +115,18 @@ VIEW = PageView(
 
 
 def complete(view: ClozeView, addressed: bool) -> tuple[ClozeView, list[str]]:
-    """A view with a text, and what is to be said of it."""
+    """A view with a text, a share and a seed that can be used, and what is to be said of it."""
+    said = []
+    if view.seed > MOST_SEED:
+        said.append(f"“seed={view.seed}” in the address is not there: the highest is {MOST_SEED:,}.")
+        view = replace(view, seed=MOST_SEED)
+    if view.share == 0:
+        said.append(f"“share=0” in the address leaves nothing to change: what you see is {SHARE:g}.")
+        view = replace(view, share=SHARE)
     if view.first or view.second:
-        return view, []
-    missed = addressed and view.section != "pronoun"  # which has sentences of its own
-    said = ["The address holds no text: what you see is the first example."] if missed else []
+        return view, said
+    if addressed and view.section != "pronoun":  # which has sentences of its own
+        said.append("The address holds no text: what you see is the first example.")
     return replace(view, **of_text(_first_example(view.section))), said
 
 

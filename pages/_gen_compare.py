@@ -30,7 +30,6 @@ def draw(theme: viz.Theme) -> list[File]:
             try:
                 found = following(card, view, prompt)
                 rows(found, theme, f"gen choices {card.name}", place=prompt, name=f"Next token, {card.short}")
-                note(found.note)
                 drawn = _gen_sample.sampled(card, prompt, (), options_of(view))
             except SaccadeError as reason:  # of one model: the others can still be compared
                 st.warning(_shared.literal(str(reason)))
@@ -38,6 +37,7 @@ def draw(theme: viz.Theme) -> list[File]:
             said = "".join(one.text for one in drawn)
             with st.container(border=True):
                 _shared.plain_text(f"… {as_typed(said).strip()}", size=f"{scale():g}rem")
+            note(found.note)
             lines.append((card.identity, prompt, said))
     if not view.presenter:
         st.caption(

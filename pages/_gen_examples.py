@@ -1,4 +1,4 @@
-"""Our own texts for the Generate page: prompts, a surprising text, word pairs, and prompts with examples in them."""
+"""Our own texts for the Generate page: prompts, a surprising text, two words, and prompts with examples in them."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ class Shots:
 _READ: dict[str, Any] = json.loads((ASSETS / "generate" / "prompts.json").read_text("utf-8"))
 PROMPTS = tuple(Example(**one) for one in _READ["prompts"])
 SURPRISE: str = _READ["surprise"]
-PAIRS: tuple[str, ...] = tuple(_READ["pairs"])
+PAIR: str = _READ["pair"]
 TASKS = tuple(Shots(**one) for one in (_READ["shots"], *_READ["more_shots"]))

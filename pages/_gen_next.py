@@ -23,8 +23,8 @@ TEXT, NEXT, TREE = "gen text", "gen choices", "gen tree"
 
 
 def walk_of(generator: Generator, prompt: str, branches: tuple[Ids, ...]) -> BeamTree:
-    """All walks as a tree."""
-    return generator.walk(prompt, branches)
+    """All walks as a tree, which no search ended."""
+    return replace(generator.walk(prompt, branches), stopped="")
 
 
 def draw(theme: viz.Theme) -> list[File]:

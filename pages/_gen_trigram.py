@@ -17,20 +17,20 @@ from engine.training.trigram import MOST_CHARACTERS, count_text
 from engine.trigram_notes import backed_off
 from pages import _gen_controls, _shared
 from pages._gen import VIEW, all_cards, scale
-from pages._gen_examples import PAIRS
+from pages._gen_examples import PAIR
 from pages._gen_save import File, csv_of
 from pages._gen_text import note, texts_of
 from viz.components.choices import ChoiceRow, Columns, choices, choices_data, taken_in
 from viz.components.shaded import shaded, shaded_data
 
-LISTED, COMMON = 12, 24
+LISTED = 12  # words after a pair
+COMMON, RANKED = 24, 500  # pairs of words, among so many pairs of tokens: marks are tokens, too
 WORDS = (20, 50, 100, 200, 400)
 AFTER, OWN = "gen after", "gen own counts"
-ORDERS = ("after the two words before", "after the last word alone, or any word")
 MOST_BYTES = 4 * MOST_CHARACTERS  # of a file: a character has four at most
 HELP = (
     "The words that came after a pair of words, each as often as it did: Shaney picks one of them at random, and goes "
-    "on with the last two words. Nothing is learned but these counts."
+    "on with the last two words. Nothing is learned but these counts. Try the lecture's “based on”."
 )
 
 
@@ -97,7 +97,7 @@ def after_pair(generator: Generator, typed: str) -> After:
 
 def _pair(generator: Generator, theme: viz.Theme) -> After:
     state, view = st.session_state, VIEW.current()
-    typed = PAIRS[2] if view.pair is None else view.pair
+    typed = PAIR if view.pair is None else view.pair
     if state.get("gen pair asked") != typed or "gen pair box" not in state:
         state["gen pair box"] = state["gen pair asked"] = typed
     with st.form("gen pair", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
@@ -115,7 +115,7 @@ def _pair(generator: Generator, theme: viz.Theme) -> After:
         after.rows,
         columns=Columns(label=f"after “{after.pair}”", before="share"),
         total=f"{found.total:,} times in all, {found.different:,} different words listed in the table",
-        places=LISTED,
+        places=LISTED // 2,
         name=f"After {after.pair}",
         theme=theme,
         scale=scale(),
@@ -138,10 +138,11 @@ def _common(generator: Generator) -> None:
     """The pairs seen most often, to be clicked."""
     model, label = generator.model, generator.tokenizer.label_of
     assert isinstance(model, Trigram), "counts are asked for"
-    place = st.expander(f"The {COMMON} most common pairs", expanded=not VIEW.current().presenter)
+    found = [((label(first), label(second)), count) for (first, second), count in model.common_pairs(RANKED)]
+    words = [(" ".join(pair), count) for pair, count in found if all(map(str.isalpha, pair))][:COMMON]
+    place = st.expander("The most common pairs of words, and how often they came", expanded=True)
     with place, st.container(horizontal=True, gap="small"):
-        for number, ((first, second), count) in enumerate(model.common_pairs(COMMON)):
-            pair = f"{label(first)} {label(second)}"
+        for number, (pair, count) in enumerate(words):
             st.button(
                 f"{_shared.literal(pair)} · {count:,}",
                 key=f"gen pair {number}",
@@ -166,13 +167,10 @@ def _random(generator: Generator, theme: viz.Theme) -> RandomText:
     assert isinstance(model, Trigram), "counts are asked for"
     drawn = model.random_text(view.seed, view.words)
     tokens = generator.tokenizer.encode(generator.tokenizer.decode(drawn.ids))
-    backed = set(drawn.backed_off)
-    same = tokens.ids == drawn.ids
     data = shaded_data(
         tokens.labels,
         texts_of(tokens),
-        groups=[int(place in backed) for place in range(len(tokens))] if backed and same else [],
-        group_names=ORDERS if backed and same else (),
+        pressed=drawn.backed_off if tokens.ids == drawn.ids else (),
         name="Random text",
         theme=theme,
         scale=1.15 * scale(),
@@ -183,12 +181,10 @@ def _random(generator: Generator, theme: viz.Theme) -> RandomText:
         shaded(data, key="gen random")
     how = "It begins as a sentence of the text began, drawn by count, and each word is drawn after the two before it."
     end = "It goes on to the next full stop." if drawn.ended else "No full stop came, so it was cut."
-    more = (
-        f" At {len(backed)} words the pair was never seen with a word after it, and one word had to do."
-        if backed
-        else ""
-    )
-    st.caption(f"{how} {end}{more}")
+    st.caption(f"{how} {end}")
+    if backed := len(drawn.backed_off):
+        what = "word has an outline: its pair has" if backed == 1 else "words have an outline: their pairs have"
+        st.caption(f"{backed} {what} nothing after it in the table, so the last word alone had to do.")
     return drawn
 
 

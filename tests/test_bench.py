@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench import alignment, beam, bertviz, components, connectivity, knockout, memorization
+from bench import alignment, beam, bertviz, components, connectivity, generation, knockout, memorization
 from bench.clock import Spread, interleave, percentile, ratio
 from bench.diagrams import Drawn, probe
 from bench.maps import BERT, EVERY, LONG, Shape, attention, patterns, weights, words
@@ -20,6 +20,7 @@ from engine.completion import LONGEST
 from engine.interventions import Head
 from engine.knockout import Fork
 from engine.models.autocomplete import AutocompleteConfig
+from engine.models.gpt import GPT, GPTConfig
 from engine.models.transformer import Transformer, TransformerConfig
 from engine.types import BeamTree, Tokens
 
@@ -319,3 +320,13 @@ def test_goals_of_the_memorization_page_are_medians():
     assert [row["p50"] for row in made.rows] == ["1.40 s", "11.00 s", "2.00 s", "30.00 s", "20 ms", "150 ms"]
     assert [row["MB sent"] for row in made.rows] == ["", "2.00", "", "5.00", "", ""]
     assert made.rows[4]["most"] == "90 ms" and json.loads(as_json([made]))["reports"][0]["figures"]["typed"]
+
+
+@torch.no_grad()
+def test_the_peer_that_generates_has_our_weights():
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(50, width=16, heads=2, layers=2, feedforward=24, context=12)).eval()
+    ids = torch.randint(0, 50, (2, 9))
+    theirs = generation.gpt2(model)(ids).logits
+    # float32 on both sides; weights left out or in another place change logits by more than 1e-2
+    torch.testing.assert_close(theirs, model(ids), atol=1e-5, rtol=1e-5)

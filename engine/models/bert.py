@@ -52,7 +52,7 @@ class BertConfig:
         for name in ("vocabulary", "width", "heads", "layers", "feedforward", "context"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: it must be at least 1.")
-        self.shape  # noqa: B018: raises what is wrong with width, heads, norm and activation
+        _ = self.shape  # raises what is wrong with width, heads, norm and activation
 
     @property
     def shape(self) -> TransformerConfig:
@@ -105,8 +105,8 @@ class Bert(nn.Module):
                 nn.init.zeros_(parameter)
             elif parameter.ndim > 1:
                 nn.init.normal_(parameter, std=STANDARD_DEVIATION)
-        # What restores tokens starts as good as the identity: far from 0 the activation is a straight line, and the norm
-        # after it takes the shift away. Outputs that a matrix of tokens understands, as gpt's, are understood at once.
+        # What restores tokens starts as good as the identity: far from 0 the activation is a straight line, and the
+        # norm after it takes the shift away. So layers that began as a GPT's are understood at once.
         nn.init.eye_(self.transform.weight)
         nn.init.constant_(self.transform.bias, SHIFT)
 

@@ -91,11 +91,19 @@ class CharLM(nn.Module):
 
     def encode(self, source: Tensor) -> CharLMState:
         """Step protocol: the state after reading characters (B, T); T may be 0."""
-        if not source.shape[1]:
-            return self.start(len(source))
-        return CharLMState(self.record(source).final, source.shape[1])
+        return self.read(source)[1]
+
+    def read(self, ids: Tensor, state: CharLMState | None = None) -> tuple[Tensor, CharLMState]:
+        """Read characters (B, T) after a state: the last layer's outputs (B, T, H) and the state after them."""
+        state = state or self.start(len(ids))
+        if not ids.shape[1]:
+            return self.embedding.weight.new_empty(len(ids), 0, self.config.width), state
+        hidden, layers = self.body.read(self.embedding(ids), state.layers)
+        return hidden, CharLMState(layers, state.length + ids.shape[1])
 
     def step(self, state: CharLMState, tokens: Tensor) -> tuple[Tensor, CharLMState]:
-        """Step protocol: read tokens (B,), give natural log-probabilities float32 (B, characters) and the next state."""
+        """Step protocol: read tokens (B,), give natural log-probabilities float32 (B, characters), and the next
+        state.
+        """
         hidden, layers = self.body.step(self.embedding(tokens), state.layers)
         return self.logits(hidden).float().log_softmax(-1), CharLMState(layers, state.length + 1)

@@ -1,7 +1,7 @@
 """GPT: a decoder-only Transformer, which predicts every token from those before it.
 
-Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners" (GPT-2): learned positions, layer norms
-before each sublayer and one at the end, one matrix for tokens read and predicted.
+Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners" (GPT-2): learned positions, layer
+norms before each sublayer and one at the end, one matrix for tokens read and predicted.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class GPTConfig:
         for name in ("vocabulary", "width", "heads", "layers", "feedforward", "context"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: it must be at least 1.")
-        self.shape  # noqa: B018: raises what is wrong with width, heads and activation
+        _ = self.shape  # raises what is wrong with width, heads and activation
 
     @property
     def shape(self) -> TransformerConfig:

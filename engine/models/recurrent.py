@@ -254,17 +254,27 @@ class RecurrentStack(nn.Module):
         cuDNN cannot differentiate a network in evaluation mode; the explicit path then runs, since switching cuDNN off
         or the mode over would reach other threads.
         """
+        return self.read(x)[0]
+
+    def read(self, x: Tensor, states: tuple[State, ...] | None = None) -> tuple[Tensor, tuple[State, ...]]:
+        """`forward` after states of each layer (None for `initial`), and the states of each layer after it."""
         stuck = x.is_cuda and not self.training and torch.is_grad_enabled()
         if isinstance(self.network, nn.RNNBase) and not stuck:
-            output: Tensor = self.network(x)[0]
-            return output
-        for cell in self.cells():
-            state, outputs = cell.initial(len(x), x), []
+            start = None
+            if states is not None:
+                start = tuple(torch.stack(parts) for parts in zip(*states, strict=True))  # each (layer, B, H)
+            output, end = self.network(x, start[0] if start is not None and len(start) == 1 else start)
+            ends = end if isinstance(end, tuple) else (end,)
+            return output, tuple(zip(*(part.unbind(0) for part in ends), strict=True))
+        final = []
+        for cell, state in zip(self.cells(), states or self.initial(len(x), x), strict=True):
+            outputs = []
             for projected in cell.project_inputs(x).unbind(1):
                 state, _ = cell.advance(projected, state)
                 outputs.append(state[0])
             x = torch.stack(outputs, dim=1)
-        return x
+            final.append(state)
+        return x, tuple(final)
 
     def step(self, x: Tensor, states: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
         """One step of every layer: x (B, I) to the output of the last layer (B, H) and the new states."""

@@ -15,18 +15,24 @@ from engine.catalogue import ASSETS, MODELS, Capability, Family, ModelCard, card
 from engine.completion import LONGEST, WORDS, fold_checked
 from engine.errors import UnknownModel, Unsupported
 from engine.models.autocomplete import SHAPES, AutocompleteConfig
+from engine.models.bert import BertConfig
+from engine.models.char_lm import CharLMConfig
+from engine.models.gpt import GPTConfig
 from engine.models.seq2seq import ATTENTIONS, Seq2SeqConfig
 from engine.models.transformer import TransformerConfig
 from engine.runner import LONGEST_OUTPUT
 from engine.text import END, PAD, START, UNKNOWN, WHO, Subwords
+from engine.training.language.config import language_config
+from engine.training.language.prepared import CONTROLS, LINE
 from engine.weights import CONFIG, TOKENIZER, WEIGHTS, from_json, read_json, verify
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "models"
 COMPLETERS = tuple(f"autocomplete-{network}" for network in ("rnn", "gru", "lstm", "nlstm", "transformer"))
 RECURRENT = tuple(f"en-fr-rnn-{attention}" for attention in ATTENTIONS)
 # MB (10^6 bytes) of weights, from the design: a new model states its own here; of word completion all have 30 together,
-# of the recurrent translators 40
-LIMITS = {"en-fr": 45.0, **dict.fromkeys(RECURRENT, 10.0), **dict.fromkeys(COMPLETERS, 6.0)}
+# of the recurrent translators 40, of the language models 45
+LANGUAGE = {"trigram": 9.0, "char-lm": 7.0, "gpt": 20.0, "bert": 9.0}
+LIMITS = {"en-fr": 45.0, **dict.fromkeys(RECURRENT, 10.0), **dict.fromkeys(COMPLETERS, 6.0), **LANGUAGE}
 ALL = 160.0  # MB, everything together
 
 every_model = pytest.mark.parametrize("shipped", MODELS.values(), ids=MODELS)
@@ -46,7 +52,7 @@ every_translator = every("transformer", "seq2seq")
 def test_the_names_are_the_keys_and_the_folders():
     assert {name: card.name for name, card in MODELS.items()} == {name: name for name in MODELS}
     assert {path.name for path in ASSETS.iterdir() if (path / WEIGHTS).is_file()} == set(MODELS)
-    assert tuple(MODELS) == ("en-fr", *RECURRENT, *COMPLETERS)
+    assert tuple(MODELS) == ("en-fr", *RECURRENT, *COMPLETERS, *LANGUAGE)
 
 
 def test_an_unknown_model_is_answered_with_the_names_there_are():
@@ -65,7 +71,8 @@ def test_a_card_is_found_by_its_name_and_frozen():
 
 @every_model
 def test_the_files_are_the_ones_the_catalogue_names(shipped: ModelCard):
-    assert set(shipped.sha256) == {WEIGHTS, CONFIG, WORDS if shipped.family == "autocomplete" else TOKENIZER}
+    vocabulary = {"autocomplete": WORDS, "char-lm": "alphabet.json", "trigram": "words.json"}
+    assert set(shipped.sha256) == {WEIGHTS, CONFIG, vocabulary.get(shipped.family, TOKENIZER)}
     assert all(re.fullmatch(r"[0-9a-f]{64}", checksum) for checksum in shipped.sha256.values())
     verify(shipped)
 
@@ -80,6 +87,10 @@ def test_the_identity_is_the_name_and_eight_digits_of_the_weights(shipped: Model
 def test_the_weights_keep_to_their_limit(shipped: ModelCard):
     size = (shipped.folder / WEIGHTS).stat().st_size / 1e6
     assert 1 < size <= LIMITS[shipped.name]
+
+
+def test_the_language_models_keep_to_their_limit_together():
+    assert sum((MODELS[name].folder / WEIGHTS).stat().st_size for name in LANGUAGE) / 1e6 <= 45
 
 
 def test_all_assets_keep_to_the_limit():
@@ -140,6 +151,40 @@ def test_recurrent_networks_read_the_longest_text_at_once(shipped: ModelCard):
     read = fold_checked("a" * LONGEST)
     assert len(read) == LONGEST + 1
     assert (len(read) <= shipped.longest) == ("states" in shipped.supports)
+
+
+def test_language_models_fit_their_vocabularies_and_limits():
+    gpt, bert, char_lm = (
+        language_config(read_json(MODELS[name].folder / CONFIG), CONFIG) for name in ("gpt", "bert", "char-lm")
+    )
+    assert isinstance(gpt, GPTConfig) and isinstance(bert, BertConfig) and isinstance(char_lm, CharLMConfig)
+    assert MODELS["gpt"].sha256[TOKENIZER] == MODELS["bert"].sha256[TOKENIZER]
+    tokenizer = Subwords.load(MODELS["gpt"].folder / TOKENIZER)
+    assert len(tokenizer) == gpt.vocabulary == bert.vocabulary
+    assert [tokenizer.id_of(piece) for piece in CONTROLS] == [4, 5, 6] and tokenizer.id_of(LINE) == 7
+    assert MODELS["gpt"].longest == gpt.context and MODELS["bert"].longest <= bert.context
+    alphabet = read_json(MODELS["char-lm"].folder / "alphabet.json")["characters"]
+    assert len(set(alphabet)) + 1 == len(alphabet) + 1 == char_lm.characters
+    for config in (gpt, bert):
+        assert (config.layers, config.heads) == (6, 8)
+
+
+@pytest.mark.parametrize("name", LANGUAGE)
+def test_language_models_do_not_translate_and_say_what_loads_them(name: str):
+    assert ("generate" in MODELS[name].supports) != ("cloze" in MODELS[name].supports)
+    with pytest.raises(Unsupported, match=r"use engine\.load_(generator|cloze)\('" + name):
+        engine.load(name, "cpu")
+    with pytest.raises(Unsupported, match=r"use engine\.load_(generator|cloze)"):
+        engine.load_completer(name, "cpu")
+
+
+def test_the_goals_of_the_language_models_are_reached():
+    """GPT below the character LSTM and below a trigram of the same text; BERT's first five above the most frequent."""
+    books = {name: cards.scores_of(MODELS[name])["books"] for name in ("trigram", "char-lm", "gpt")}
+    assert books["gpt"]["bits_per_character"] < books["char-lm"]["bits_per_character"]
+    assert books["gpt"]["bits_per_character"] < books["gpt"]["full_trigram"] == books["trigram"]["full_trigram"]
+    cloze = cards.scores_of(MODELS["bert"])["cloze"]
+    assert cloze["top5"] > cloze["unigram_top5"] + 0.05
 
 
 def test_the_short_name_is_the_title_after_its_kind():
@@ -205,7 +250,13 @@ def test_every_evaluation_set_is_on_the_card(shipped: ModelCard):
 @every_model
 def test_rounding_to_float16_changed_few_outputs(shipped: ModelCard):
     rounding = read_json(shipped.folder / cards.TRAINING)["rounding"]
-    assert rounding["sequences" if shipped.family == "autocomplete" else "sentences"] == 500
+    if shipped.family == "trigram":
+        assert not rounding, "counts are whole numbers"
+        return
+    if shipped.name in LANGUAGE:
+        assert rounding["outputs"] >= 5000  # of 500 windows or pairs
+    else:
+        assert rounding["sequences" if shipped.family == "autocomplete" else "sentences"] == 500
     assert rounding["outputs_changed"] <= 0.02
 
 

@@ -102,7 +102,7 @@ def test_a_run_of_a_translator_is_no_run_of_a_network(saccade, toy_card, books, 
 
 
 def test_what_translates_takes_no_network_that_completes_words(saccade, toy_card, tmp_path):
-    with pytest.raises(Unsupported, match=r"toy completes words and does not translate: use engine\.load_completer"):
+    with pytest.raises(Unsupported, match=r"toy does not translate: use engine\.load_completer"):
         engine.load("toy", "cpu")
     saccade("translate", "toy", "Hello.").assert_refused("engine.load_completer('toy')")
     saccade("trace", "toy", "Hello.", "--out", tmp_path / "x.npz").assert_refused("engine.load_completer('toy')")

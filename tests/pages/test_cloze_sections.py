@@ -9,13 +9,14 @@ import pytest
 import streamlit as st
 
 from engine.cloze_text import MASK
-from engine.noise import NOISES, noise
+from engine.noise import NOISES, SHARE, noise
 from engine.restoration import VERDICTS, restore
 from pages import _shared
 from pages._cloze_examples import examples, unrelated
 from pages._cloze_heads import BETWEEN
-from pages._cloze_noise import CAN, MOST_SEED
+from pages._cloze_noise import CAN
 from pages._cloze_pronoun import verdict, words_of
+from pages._cloze_view import MOST_SEED
 from tests.pages.cloze_page import (
     SECOND,
     TEXT,
@@ -119,8 +120,8 @@ def test_our_pair_opens_by_itself_and_others_by_a_click():
     page.text_input(key="cloze words asked").set_value("animal")
     page = sound(page.button(key="FormSubmitter:cloze pronoun-Compare").click().run())
     assert len(received(page, "choices")) == 1 and address_of(page)["words"] == "animal"
-    page = sound(page.button(key="cloze example pronouns 1").click().run())
-    assert view(page).one == examples("pronouns")[1].first
+    page = sound(page.button(key="cloze example pronouns 0").click().run())
+    assert (view(page).one, view(page).other) == (first.first, first.second)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_what_cannot_be_compared_is_said(one, typed, needed):
 
 @pytest.mark.parametrize("kind", NOISES)
 def test_every_noise_says_what_was_done_and_what_can_be_restored(kind):
-    page = sound(opened(section="noise", first=SENTENCES, noise=kind, seed="4"))
+    page = sound(opened(section="noise", first=SENTENCES, noise=kind, seed="3"))
     noised, shown = noise(SENTENCES, kind, 3), html(page)
     assert noised.text in shown.replace("&#x27;", "'")
     assert all(change.done in shown for change in noised.changes)
@@ -151,7 +152,7 @@ def test_every_noise_says_what_was_done_and_what_can_be_restored(kind):
 def test_another_seed_changes_other_words_and_the_address_keeps_it():
     page = sound(opened(section="noise", first=SENTENCES))
     page = sound(click(page, "Another seed"))
-    assert view(page).seed == 1 and address_of(page)["seed"] == "2"
+    assert view(page).seed == 1 and address_of(page)["seed"] == "1"
     assert noise(SENTENCES, "mask", 1).text in html(page)
     page = sound(page.number_input(key="cloze seed").set_value(MOST_SEED).run())
     assert view(sound(click(page, "Another seed"))).seed == 0
@@ -164,6 +165,13 @@ def test_how_many_words_is_the_readers_choice_and_a_share_of_an_address_is_kept(
     assert noise(SENTENCES, "mask", 0, 0.5).text in html(page)
     page = sound(choose(page, "noise", "rotate"))
     assert not [one for one in page.select_slider if one.key == "cloze share"]
+
+
+def test_a_seed_and_a_share_of_an_address_that_cannot_be_used_are_named():
+    page = opened(section="noise", first=SENTENCES, seed="90000", share="0")
+    assert not page.exception and not page.error
+    assert "seed=90000" in said(page.warning) and "share=0" in said(page.warning)
+    assert (view(page).seed, view(page).share) == (MOST_SEED, SHARE)
 
 
 def test_a_noise_that_the_text_has_no_room_for_is_said():

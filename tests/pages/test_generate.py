@@ -86,7 +86,7 @@ def test_a_look_holds_what_is_chosen_of_a_trace_and_not_its_text():
     assert without_pins(look) == replace(look, pins=(), at=())
     assert {"text", "model"} <= set(TRANSLATE.forms)
     for wrong in ("text.a", "layer.0", "nonsense.1", "view.tree"):
-        with pytest.raises(ValueError, match="give choices|is not there"):
+        with pytest.raises(ValueError, match=r"give choices|is not there"):
             LOOK.read(wrong)
 
 

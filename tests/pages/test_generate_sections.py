@@ -105,9 +105,9 @@ def test_a_common_pair_is_clicked():
     page = sound(page.button(key="gen pair 0").click().run())
     model = small("trigram").model
     assert isinstance(model, Trigram)
-    ((first, second), _), *_ = model.common_pairs(1)
     label = small("trigram").tokenizer.label_of
-    assert view(page).pair == f"{label(first)} {label(second)}"
+    pairs = [(label(first), label(second)) for (first, second), _ in model.common_pairs(100)]
+    assert view(page).pair == " ".join(next(pair for pair in pairs if all(map(str.isalpha, pair))))
 
 
 def test_random_text_is_the_seeds_own_and_ends_at_a_full_stop():

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -131,12 +131,14 @@ def prepare(data: Path, folder: Path, size: int = VOCABULARY, tokenizer: Path | 
     subwords = Subwords(model)
     alphabet = count_alphabet(books["train"])
     streams = {part: encode_subwords(texts, subwords) for part, texts in books.items()}
-    np.savez(
-        folder / SUBWORDS,
-        **{f"{part}.{name}": getattr(stream, name) for part, stream in streams.items()
-           for name in ("ids", "sentences", "books")},
-    )  # fmt: skip
-    np.savez(folder / CHARACTERS, **{part: encode_characters(texts, alphabet) for part, texts in books.items()})
+    tokens: dict[str, Any] = {
+        f"{part}.{name}": getattr(stream, name)
+        for part, stream in streams.items()
+        for name in ("ids", "sentences", "books")
+    }
+    characters: dict[str, Any] = {part: encode_characters(texts, alphabet) for part, texts in books.items()}
+    np.savez(folder / SUBWORDS, **tokens)
+    np.savez(folder / CHARACTERS, **characters)
     write_json(folder / ALPHABET, {"characters": "".join(alphabet)})
     write_json(
         folder / ABOUT,

@@ -149,12 +149,11 @@ def _places_bits(model: CharLM, ids: Tensor, bounds: np.ndarray) -> float:
     for first in range(-WARM, longest, PIECE):
         offsets = torch.arange(first, min(first + PIECE, longest), device=ids.device)
         there = (starts + offsets).clamp(0, len(ids) - 2)
-        recording = model.record(ids[there], state)
-        state = CharLMState(recording.final)
+        hidden, state = model.read(ids[there], state)
         if first < 0:  # the first place has nothing before it
             state = CharLMState(tuple(tuple(_emptied(part) for part in layer) for layer in state.layers))
             continue
-        logits = model.logits(recording.output).float()
+        logits = model.logits(hidden).float()
         cost = F.cross_entropy(logits.transpose(1, 2), ids[there + 1], reduction="none").double()
         total += float(cost[starts + offsets < ends].sum()) / np.log(2)
     return total

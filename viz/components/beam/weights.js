@@ -152,6 +152,7 @@ class BeamRecord {
 
   backtracking(tree) {
     const [best] = tree.hypotheses;
+    if (!best && !tree.stopped) return "All steps";  // nobody searched: a reader took the tokens
     const stopped = `The ${tree.sampled ? "draw" : "search"} stopped: ${tree.stopped}.`;
     if (!best) return `${stopped} No hypothesis was finished`;
     const from = tree.sampled ? "most probable sample" : "best hypothesis";
