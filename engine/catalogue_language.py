@@ -16,8 +16,8 @@ _ENGLISH = (
     "fact.",
 )
 _SMALL = (
-    "Trained on one CPU core for little more than an hour at most, less than one epoch of its text: longer training is "
-    "likely to make it better.",
+    "Trained on one CPU core that other jobs shared, for 80 minutes at most and less than one epoch of its text: longer "
+    "training is likely to make it better.",
 )
 _SUBWORDS = "Its 6,144 subwords (byte-pair encoding) were counted on the same books; gpt and bert share them."
 _MUON = (
@@ -80,7 +80,7 @@ LANGUAGE: dict[str, ModelCard] = {
         summary="A decoder-only Transformer in the shape of GPT-2, six layers of eight heads: the next subword by all "
         "those before it.",
         sha256={
-            "weights.safetensors": "4075cf1498b1721d12602e67ceeb8bea963b0d80a7d0dec3f7d2c0649dcb9a44",
+            "weights.safetensors": "ea7ba808272b68ced61471bc99705594aa6ef6f586590b44ae7cc69f6f6d7335",
             "tokenizer.model": _TOKENIZER,
             "config.json": "11f811c6327efbd2ba8e3fcbc1b5ecf2bba01d783789df7a19fe934afbff532f",
         },
@@ -109,9 +109,9 @@ LANGUAGE: dict[str, ModelCard] = {
         summary="An encoder-only Transformer in the shape of BERT, six layers of eight heads: it restores masked words "
         "from both sides, and tells whether one text follows another.",
         sha256={
-            "weights.safetensors": "0" * 64,
+            "weights.safetensors": "861f72c82751b963b08a5badfb2c0a7b70ef852cc2cf59288bd0b82bb52915c5",
             "tokenizer.model": _TOKENIZER,
-            "config.json": "0" * 64,
+            "config.json": "ee2bb74ecbcf79cba876cdd4bf0fdb3d1a96fbb72b2c7bea5995e996572710a2",
         },
         supports=frozenset({"cloze", "encoder"}),
         longest=128,
@@ -119,7 +119,8 @@ LANGUAGE: dict[str, ModelCard] = {
         licence="Apache-2.0",
         limits=(
             "It restores small words and common phrases; of names, numbers and rare words it knows little.",
-            "Which of two nouns a pronoun stands for it tells hardly better than chance.",
+            "Which of two nouns fits an adjective it has not learnt: in the Cloze page's pairs of sentences it prefers the "
+            "same noun for both.",
             "It was trained on masked tokens alone: words that were deleted, moved or shuffled it cannot put right.",
             *_ENGLISH,
         ),
@@ -127,8 +128,9 @@ LANGUAGE: dict[str, ModelCard] = {
             _SUBWORDS,
             "Both objectives of the paper: 15 % of the tokens are to be restored (80 % of them masked, 10 % replaced, "
             "10 % left), and half of the second texts are from elsewhere.",
-            "Its embeddings, layers and last norm began as gpt's, taken from that model's training while it was still "
-            "running: chosen to learn more in the same time. So it is pre-norm, where the paper has post-norm.",
+            "Its embeddings, layers and last norm began as gpt's when that model's run had made 1,379 of its 3,483 "
+            "updates (`gpt-early` in the command is a copy of the run's folder then): chosen to learn more in the same "
+            "time. So it is pre-norm, where the paper has post-norm.",
             _MUON,
             *_SMALL,
         ),

@@ -38,7 +38,7 @@ function mount(parentElement, create) {
 function unmount(parentElement) {
   setTimeout(() => {
     if (parentElement.isConnected || !mounted.has(parentElement)) return;
-    mounted.get(parentElement).close();
+    mounted.get(parentElement).close?.(); // what holds nothing but its own elements has none
     mounted.delete(parentElement);
   });
 }
