@@ -228,8 +228,8 @@ def curve_unit(card: ModelCard) -> str:
 
 
 def has_curve(card: ModelCard) -> bool:
-    """Whether the model was trained step by step, so that there is a curve: counts were not."""
-    return (card.folder / CURVE).is_file()
+    """Whether the model was trained step by step, so that there is a curve; counts were not, and are whole numbers."""
+    return "counts" not in card.supports
 
 
 def _lines(card: ModelCard, training: Mapping[str, Any], scores: Sequence[tuple[str, str]]) -> Iterator[str]:

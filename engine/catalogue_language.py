@@ -16,8 +16,8 @@ _ENGLISH = (
     "fact.",
 )
 _SMALL = (
-    "Trained on one CPU core that other jobs shared, for 80 minutes at most and less than one epoch of its text: longer "
-    "training is likely to make it better.",
+    "Trained on one CPU core that other jobs shared, for 80 minutes at most and less than one epoch of its text: "
+    "longer training is likely to make it better.",
 )
 _SUBWORDS = "Its 6,144 subwords (byte-pair encoding) were counted on the same books; gpt and bert share them."
 _MUON = (
@@ -119,8 +119,8 @@ LANGUAGE: dict[str, ModelCard] = {
         licence="Apache-2.0",
         limits=(
             "It restores small words and common phrases; of names, numbers and rare words it knows little.",
-            "Which of two nouns fits an adjective it has not learnt: in the Cloze page's pairs of sentences it prefers the "
-            "same noun for both.",
+            "Which of two nouns fits an adjective it has not learnt: in the Cloze page's pairs of sentences it prefers "
+            "the same noun for both.",
             "It was trained on masked tokens alone: words that were deleted, moved or shuffled it cannot put right.",
             *_ENGLISH,
         ),

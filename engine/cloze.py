@@ -16,7 +16,7 @@ from engine.cloze_text import MASK, ClozeInput, ClozeSubwords, put, read_cloze
 from engine.errors import EmptyInput, InputError, InputTooLong, UnknownCharacters, Unsupported
 from engine.models.bert import Bert, BertConfig
 from engine.runner import DTYPES, guard_memory, pick_device
-from engine.text import BOUNDARY, UNKNOWN, normalise
+from engine.text import BOUNDARY, UNKNOWN, normalise, quoted
 from engine.types import AttentionMap, Tokens, Trace, TraceRequest
 from engine.weights import CONFIG, TOKENIZER, WEIGHTS, from_json, load_weights, read_json, verify
 
@@ -211,14 +211,14 @@ class Cloze:
             raise EmptyInput("One of the words to compare is empty. Type a word, for example: animal.")
         pieces = self.tokenizer.pieces(word, glued=not given.leads[positions[0]])
         if any(token == UNKNOWN for token, _ in pieces):
-            raise UnknownCharacters(f"The model does not know all characters of “{word}”. Type an English word.")
+            raise UnknownCharacters(f"The model does not know all characters of {quoted(word)}. Type an English word.")
         start, end = positions[0], positions[-1] + 1
         masks = [self.tokenizer.id_of(MASK)] * len(pieces)
         ids = [*given.tokens.ids[:start], *masks, *given.tokens.ids[end:]]
         if len(ids) > self.longest:
             raise InputTooLong(
-                f"With “{word}” ({len(pieces)} pieces) this text has {len(ids)} tokens, and {self.longest} is the most "
-                "that the model sees at once. Shorten the text."
+                f"With {quoted(word)} ({len(pieces)} pieces) this text has {len(ids)} tokens, and {self.longest} is "
+                "the most that the model sees at once. Shorten the text."
             )
         segments = [*given.segments[:start], *[given.segments[start]] * len(pieces), *given.segments[end:]]
         rows = self._logprobs(ids, segments, range(start, start + len(pieces)))

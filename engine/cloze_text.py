@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from engine.errors import EmptyInput, InputError, InputTooLong, UnknownCharacters
-from engine.text import BOUNDARY, UNKNOWN, Subwords, normalise, word_indices
+from engine.text import BOUNDARY, UNKNOWN, Subwords, normalise, quoted, word_indices
 from engine.types import MASKED, Tokens
 
 CLS, SEP, MASK = "[CLS]", "[SEP]", "[MASK]"
@@ -261,7 +261,7 @@ def _notes(line: Sequence[_Position]) -> tuple[str, ...]:
     unknown = dict.fromkeys(position.surface for position in line if position.token == UNKNOWN)
     if not unknown:
         return ()
-    shown = ", ".join(f"“{surface}”" for surface in list(unknown)[:5]) + (" …" if len(unknown) > 5 else "")
+    shown = ", ".join(map(quoted, list(unknown)[:5])) + (" …" if len(unknown) > 5 else "")
     return (f"The model does not know {shown}: it reads an unknown piece there.",)
 
 

@@ -30,7 +30,8 @@ def trace_of(generator: Generator, prompt: str, taken: Sequence[int]) -> Trace:
 
     Row i reads `read[i]` and predicts `predicted[i]`, the next token, whether it is the prompt's or the output's. The
     output's rows are those from len(source) − 1 on: they are the steps that made it. Of a text longer than the context
-    the map is of the last window, in which its last token was predicted.
+    the map is of the last window, in which its last token was predicted; where none of the prompt is left in it the
+    source is empty and all rows are the output's.
 
     Args:
         generator: a model with attention.

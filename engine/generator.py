@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +33,7 @@ from engine.prose_tokens import (
 from engine.reduce import select
 from engine.runner import guard_memory
 from engine.surprise import surprise_of
+from engine.text import quoted
 from engine.trigram_notes import backed_off, counts_after
 from engine.types import BeamTree, Choice, Drawn, NextToken, Surprise, Tokens, Trace
 
@@ -107,12 +107,15 @@ class Generator:
         why = f"the model sees {self.context} at once" if self.context else f"the model is given {REACH} at most"
         note = (
             f"The prompt has {len(whole) - 1:,} tokens and {why}: it reads the last {len(kept)}, from "
-            f"“{_beginning(kept)}” on."
+            f"{_beginning(kept)} on."
         )
         return Prompt(form, kept, cut - 1, (note, *notes))
 
     def text_of(self, prompt: str, taken: Sequence[int]) -> str:
-        """The normalised prompt and what was taken after it; `engine.prose_tokens.as_typed` makes a prompt of it."""
+        """The normalised prompt and what was taken after it; `engine.prose_tokens.as_typed` makes a prompt of it.
+
+        A prompt is normalised: of repeated spaces and breaks that a model said, one is left.
+        """
         self._check(taken)
         return self._whole(prompt, taken).text
 
@@ -158,7 +161,7 @@ class Generator:
         )
         if not labels:
             return ()
-        named = ", ".join(f"“{label}”" for label in [*labels][:5]) + (", …" if len(labels) > 5 else "")
+        named = ", ".join(map(quoted, [*labels][:5])) + (", …" if len(labels) > 5 else "")
         return (f"The model does not know {named}: it reads something unknown there.",)
 
     # ---- the next token ----
@@ -317,6 +320,6 @@ class Generator:
 
 
 def _beginning(tokens: Tokens) -> str:
-    """The first few words of tokens, for people to find them in their text."""
+    """The first few words of tokens in quotation marks, for people to find them in their text."""
     start = tokens.spans[0][0]
-    return textwrap.shorten(tokens.text[start : start + 60].replace(LINE, " "), 40, placeholder=" …")
+    return quoted(tokens.text[start : start + 60].replace(LINE, " "))

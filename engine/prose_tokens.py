@@ -184,9 +184,11 @@ class Alphabet:
 def _word_of_each(text: str) -> tuple[int, ...]:
     """The word of each character; a space belongs to the word after it."""
     words: list[int] = []
-    for number, token in enumerate(split_words(text)):
-        begins = not words or text[len(words) - 1] == LINE
-        words += [number] * (len(token) - (begins and token != LINE))  # the space before a paragraph is not in it
+    begins, word = True, 0
+    for token in split_words(text):
+        length = len(token) - (begins and token != LINE)  # the space before a paragraph is not in it
+        words += [word] * length
+        begins, word = token == LINE, word + (length > 0)
     return tuple(words)
 
 

@@ -28,13 +28,18 @@ _TAIL = 16  # characters of a word that decide what joins it: more than a clitic
 def normalise(text: str) -> str:
     """The form the training text has: NFC, ASCII quotes, single spaces, no control or invisible characters.
 
-    Direction marks, zero-width characters and controls are removed, since they would be invisible tokens. Combining
-    marks and everything else that shows stay.
+    Direction marks, zero-width characters and controls are removed, since they would be invisible tokens. A typed
+    `BOUNDARY` is the space that it stands for. Combining marks and everything else that shows stay.
     """
-    kept = (" " if character.isspace() else character for character in text)
+    kept = (" " if character.isspace() or character == BOUNDARY else character for character in text)
     text = "".join(c for c in kept if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co"))
     # Composed after the removal: a zero-width character may stand between a letter and its accent.
     return _SPACES.sub(" ", unicodedata.normalize("NFC", text).translate(_QUOTES)).strip()
+
+
+def quoted(label: str, most: int = 40) -> str:
+    """A piece of a text within a sentence for a screen: in quotation marks, and only its beginning if it is long."""
+    return f"“{label if len(label) <= most else label[: most - 1] + '…'}”"
 
 
 def french_spacing(text: str) -> str:

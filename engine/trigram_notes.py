@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.models.trigram import Trigram
 from engine.models.trigram_table import find_keys
+from engine.text import quoted
 from engine.types import Tokens
 from engine.words import UNKNOWN
 
@@ -36,15 +37,21 @@ def backed_off(model: Trigram, tokens: Tokens) -> str:
     last = tokens.labels[-1]
     if len(tokens) == 1:
         return "Nothing stands before the first word: its counts are those of words that begin paragraphs."
-    pair, after = f"“{tokens.labels[-2]} {last}”", f"“{last}”"
+    before = tokens.labels[-2]
+    pair, after = quoted(f"{before} {last}"), quoted(last)
+    if order == 1 and second != UNKNOWN:
+        times = _times(int(model.table.word_counts[second]))
+        return (
+            f"{after} occurs {times}, but no word after it often enough: counts are those of single words, whatever "
+            "stands before them."
+        )
     if order == 1:
         return f"{after} is not in its table: counts are those of single words, whatever stands before them."
     if first == UNKNOWN:
-        return f"“{tokens.labels[-2]}” is not in its table: counts are those after {after} alone."
+        return f"{quoted(before)} is not in its table: counts are those after {after} alone."
     seen = _pair_count(model, first, second)
     if seen:
-        times = "once" if seen == 1 else f"{seen:,} times"
-        return f"{pair} occurs {times}, but no word after it often enough: counts are those after {after} alone."
+        return f"{pair} occurs {_times(seen)}, but no word after it often enough: counts are those after {after} alone."
     return f"{pair} never occurs in its table: counts are those after {after} alone."
 
 
@@ -52,6 +59,10 @@ def _last_two(model: Trigram, ids: Sequence[int]) -> tuple[int, int]:
     """The last two words; line breaks stand before the first."""
     first, second = (model.config.paragraph, *ids)[-2:]
     return first, second
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _pair_count(model: Trigram, first: int, second: int) -> int:

@@ -10,6 +10,8 @@ from engine.errors import InputError
 
 MOST_BEAMS = 16
 MOST_SAMPLES = 32
+COLDEST, HOTTEST = 1e-30, 1e30  # temperatures by which float32 can be divided
+MOST_SEED = 2**63 - 1
 Stopping = Literal["when k are finished", "when no better one is likely", "never early"]
 STOPPINGS: tuple[Stopping, ...] = ("when k are finished", "when no better one is likely", "never early")
 """`early_stopping` of transformers: True, False and "never"."""
@@ -65,10 +67,11 @@ class SampleOptions:
     Attributes:
         samples: how many.
         temperature: log-probabilities are divided by it before the draw; below 1 sharper, above 1 flatter.
-        top_k: only so many of the most probable tokens can be drawn; 0 for all.
+        top_k: only so many of the most probable tokens can be drawn, and those as probable as the last of them; 0 for
+            all.
         top_p: only the fewest tokens that together have this probability can be drawn (Holtzman et al. 2020); 1 for
             all.
-        seed: of the draw; the same seed gives the same samples.
+        seed: of the draw, 0 or more; the same seed gives the same samples.
         max_length: the most tokens to generate, </s> included.
     """
 
@@ -82,8 +85,13 @@ class SampleOptions:
     def __post_init__(self) -> None:
         if not 1 <= self.samples <= MOST_SAMPLES:
             raise InputError(f"{self.samples} samples are not possible. Choose from 1 to {MOST_SAMPLES}.")
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise InputError("The temperature must be above 0. Choose 1 for the model's own probabilities.")
+        if not COLDEST <= self.temperature <= HOTTEST:
+            raise InputError(
+                f"The temperature must be above 0, and from {COLDEST:g} to {HOTTEST:g}. Choose 1 for the model's own "
+                "probabilities."
+            )
+        if not 0 <= self.seed <= MOST_SEED:
+            raise InputError(f"A seed is a whole number from 0 to {MOST_SEED:,}, and this one is not. Choose another.")
         if not 0 < self.top_p <= 1 or self.top_k < 0:
             raise InputError("Choose top-p above 0 and up to 1, and top-k from 0, which stands for all.")
         if self.max_length < 1:

@@ -58,7 +58,8 @@ def greedy(model: StepModel[S], source: torch.Tensor, vocabulary: Vocabulary, ma
 def pad_rows(rows: Sequence[Sequence[int]], pad: int, device: torch.device | str) -> torch.Tensor:
     """Id sequences to int64 (B, longest), padded at the end."""
     width = max(map(len, rows))
-    return torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows], device=device)
+    padded = [[*row, *[pad] * (width - len(row))] for row in rows]
+    return torch.tensor(padded, dtype=torch.long, device=device)  # no token at all is int64 too
 
 
 def greedy_many(

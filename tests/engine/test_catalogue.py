@@ -254,7 +254,7 @@ def test_rounding_to_float16_changed_few_outputs(shipped: ModelCard):
         assert not rounding, "counts are whole numbers"
         return
     if shipped.name in LANGUAGE:
-        assert rounding["outputs"] >= 5000  # of 500 windows or pairs
+        assert rounding["outputs"] >= 4000  # of 500 windows or pairs
     else:
         assert rounding["sequences" if shipped.family == "autocomplete" else "sentences"] == 500
     assert rounding["outputs_changed"] <= 0.02

@@ -94,6 +94,8 @@ def test_a_text_of_unknown_characters_is_refused():
 def test_single_unknown_characters_are_read_and_named():
     mixed = read("The \u4f60 man \u4f60.")
     assert mixed.tokens.ids.count(UNKNOWN) == 2
+    (long,) = read("The " + "\u4f60" * 5000 + " sea.").notes
+    assert len(long) < 120
     assert mixed.notes == ("The model does not know “\u4f60”: it reads an unknown piece there.",)
     assert mixed.first == "The \u4f60 man \u4f60."
     assert read("The man.").notes == ()

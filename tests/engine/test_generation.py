@@ -60,6 +60,8 @@ def test_too_long_a_prompt_is_cut_from_the_left_with_a_note():
     assert found.cut == len(whole.tokens) - 1 - len(found.tokens) and not any(found.tokens.special)
     assert f"has {len(whole.tokens) - 1} tokens and the model sees {CONTEXT} at once" in found.notes[0]
     assert f"the last {len(found.tokens)}" in found.notes[0]
+    assert f"from “{found.text[found.tokens.spans[0][0] :][:30]}" in found.notes[0]
+    assert "from “aaaaaaaaaa" in tiny_char_lm().prompt("a" * 600).notes[0], "where no word ends, too"
     assert generator.text_of(text, ()) == found.text, "the text stays whole, only its beginning is not read"
 
 
@@ -79,6 +81,8 @@ def test_a_prompt_beyond_all_measure_is_refused(generator):
 def test_what_is_unknown_is_named(generator):
     note = generator.prompt("The ☃ cat").notes[0]
     assert "☃" in note and "does not know" in note
+    assert max(map(len, generator.next_token("☃" * 5000, (), ANY).note.split("”"))) < 200
+    assert all(len(note) < 200 for note in generator.prompt("☃" * 5000).notes if "does not know" in note)
 
 
 def test_text_and_tokens_of_a_prompt_and_what_was_taken(generator):
@@ -199,6 +203,15 @@ def test_a_pair_that_was_seen_with_nothing_kept_after_it_says_how_often():
     assert "“the hen” occurs once, but no word after it often enough: counts are those after “hen” alone." in note
 
 
+def test_a_word_with_nothing_kept_after_it_is_not_called_unknown():
+    words = tiny_trigram().tokenizer
+    seen = count_words([generators.STORY], words)
+    pruned = generator_of(generators.card("trigram"), prune(seen, words, 4, 4), words)
+    note = pruned.next_token("The saw", (), ANY).note
+    assert words.encode("saw").ids != (0,)
+    assert "“saw” occurs 3 times, but no word after it often enough: counts are those of single words" in note
+
+
 # --- Samples ----------------------------------------------------------------------------------------------------------
 
 
@@ -259,6 +272,15 @@ def test_several_continuations_are_a_tree(generator):
         assert generator.text_of(PROMPT, ids) == PROMPT + one.text
         assert one.score == pytest.approx(sum(tree.nodes[index].logprob for index in tree.path(one.node)), abs=1e-4)
     assert generator.continuations(PROMPT, (), options).nodes == tree.nodes
+
+
+def test_texts_from_nothing_are_drawn_beyond_the_context(generator):
+    """Nothing stands before them but what stands before every text, until the first has fallen out."""
+    options = SampleOptions(1, temperature=2.0, seed=4, max_length=2 * CONTEXT)
+    streamed = [(one.token, one.logprob) for one in generator.stream("", (), options)]
+    tree = generator.continuations("", (), options)
+    assert [node.token for node in tree.nodes] == [token for token, _ in streamed]
+    assert [node.logprob for node in tree.nodes] == pytest.approx([logprob for _, logprob in streamed], abs=1e-5)
 
 
 def test_continuations_go_on_from_what_was_taken(generator):

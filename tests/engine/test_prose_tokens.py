@@ -78,6 +78,15 @@ def test_a_text_and_what_was_added_to_it_are_its_tokens(name, cut):
     assert extended(tokenizer, before, whole.ids[place:], -1) == whole
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(" ", (0,)), (" ab", (0, 0, 0)), ("a\n b", (0, 1, 2, 2)), ("a  b", (0, 1, 2, 2)), ("\n\n  a", (0, 1, 2, 3, 3))],
+)
+def test_a_model_may_say_spaces_where_no_prose_has_them(text, words):
+    alphabet = Alphabet("\n ab")
+    assert extended(alphabet, alphabet.encode(""), [alphabet.id_of(c) for c in text], -1).words == words
+
+
 def test_every_paragraph_is_cut_by_itself():
     pieces = subwords()
     one, other = pieces.encode("The cat."), pieces.encode("The dog.")

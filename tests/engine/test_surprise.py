@@ -96,6 +96,8 @@ def test_texts_that_cannot_be_used():
     generator = tiny_gpt()
     with pytest.raises(EmptyInput, match="Paste one"):
         generator.surprise(" \n")
+    with pytest.raises(EmptyInput, match="Paste one"):  # subwords take the mark for a space
+        generator.surprise("▁")
     with pytest.raises(InputTooLong, match="Shorten it"):
         generator.surprise("a" * (LONGEST + 1))
     assert len(logprobs_along(generator, (generator.front,))) == 0

@@ -21,6 +21,7 @@ from engine.text import (
     Subwords,
     french_spacing,
     normalise,
+    quoted,
     with_start,
     word_indices,
 )
@@ -84,6 +85,7 @@ many = settings(max_examples=300, deadline=None)  # no deadline: the machine may
         ("  two\t\tlines\r\nhere \u2028 there\u3000 ", "two lines here there"),
         ("soft\u00adhyphen", "softhyphen"),
         ("half\ud800pair", "halfpair"),
+        ("\u2581two\u2581\u2581words\u2581", "two words"),  # subwords would take the marks for spaces
         ("e\u200b\u0301", "é"),  # the accent meets its letter only after the removal
         ("cœur 你好 🙂 x\u0323", "cœur 你好 🙂 x\u0323"),
         ("\u200b \u00a0\x00", ""),
@@ -104,6 +106,11 @@ def test_normalised_text_is_clean_and_stays_as_it_is(typed):
     assert text == " ".join(text.split())
     assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") for c in text)
     assert not set("’‘“”«»…") & set(text)
+
+
+def test_what_is_quoted_in_a_sentence_is_short():
+    assert quoted("dog") == "“dog”" and quoted("a" * 40) == f"“{'a' * 40}”"
+    assert quoted("a" * 41) == f"“{'a' * 39}…”"
 
 
 # --- French spacing ---------------------------------------------------------------------------------------------------

@@ -26,8 +26,8 @@ GPT, CHARACTERS, COUNTS = (MODELS[name].identity for name in ("gpt", "char-lm", 
 @cache
 def small(name: str, where: str = "cpu") -> Generator:
     """As the page loads it, under the card of the shipped model."""
-    made = {"gpt": lambda: tiny_gpt(CONTEXT), "char-lm": tiny_char_lm, "trigram": tiny_trigram}[name]()
-    return replace(made, card=MODELS[name])
+    made = {"gpt": tiny_gpt(CONTEXT), "char-lm": tiny_char_lm(), "trigram": tiny_trigram()}
+    return replace(made[name], card=MODELS[name])
 
 
 def opened(**address: str) -> AppTest:

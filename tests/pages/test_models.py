@@ -17,7 +17,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-import engine.catalogue
+import engine.model_card
 from engine import cards
 from engine.catalogue import MODELS, Capability
 from engine.runner import Runner
@@ -47,7 +47,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The shipped models in a folder that a test may change."""
     shutil.copytree(ROOT / "assets" / CARD.name, tmp_path / CARD.name)
-    monkeypatch.setattr(engine.catalogue, "ASSETS", tmp_path)
+    monkeypatch.setattr(engine.model_card, "ASSETS", tmp_path)
     return tmp_path / CARD.name
 
 
@@ -137,7 +137,7 @@ def test_no_picture_and_no_table_of_the_document_is_left_as_text() -> None:
 
 def test_every_capability_names_a_page_that_exists() -> None:
     text = said(opened())
-    words = {"complete", "states"}  # of networks that complete words
+    words = {"complete", "states", "generate", "counts", "cloze"}  # of other kinds
     assert CARD.supports == set(get_args(Capability)) - words  # or the next line sees too little
     for what in ("your sentence in the other language", "source → source", "output → output", "output → source"):
         assert what in text

@@ -12,7 +12,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-import engine.catalogue
+import engine.model_card
 from engine import cards
 from engine.catalogue import MODELS
 from engine.weights import read_json, write_json
@@ -39,7 +39,7 @@ def completers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in MODELS if name != CARD.name and MODELS[name] not in COMPLETERS]:
         monkeypatch.delitem(MODELS, name)
     shutil.copytree(ROOT / "assets" / CARD.name, tmp_path / CARD.name)
-    monkeypatch.setattr(engine.catalogue, "ASSETS", tmp_path)
+    monkeypatch.setattr(engine.model_card, "ASSETS", tmp_path)
     for place, card in enumerate(COMPLETERS):
         folder = tmp_path / card.name
         folder.mkdir()

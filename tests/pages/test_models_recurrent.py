@@ -35,12 +35,12 @@ def said(page: AppTest) -> str:
 
 def test_there_is_a_part_for_each_kind_of_model_and_a_menu_where_it_has_several() -> None:
     page = opened()
-    wanted = ["Translation", "Translation with recurrent networks", "Word completion"]
+    wanted = ["Translation", "Translation with recurrent networks", "Word completion", "Generation", "Cloze"]
     assert [header.value for header in page.header] == wanted
     menus = {control.key: control.options for control in page.button_group}
     there = [card for card in MODELS.values() if card.family == "seq2seq"]  # others' tests may change the order
     assert menus["seq2seq card"] == [card.short for card in there] and len(there) == len(RECURRENT) == 4
-    assert set(menus) == {"seq2seq card", "autocomplete card"}  # of the Transformer there is one
+    assert set(menus) == {"seq2seq card", "autocomplete card", "gpt card"}  # of the other kinds there is one
     assert page.subheader[1].value == there[0].title
 
 

@@ -14,6 +14,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import engine.catalogue
+import engine.model_card
 from engine.catalogue import MODELS
 from engine.runner import Runner, load
 from engine.types import Trace, TraceRequest
@@ -395,7 +396,7 @@ def test_harmed_weights_are_named_with_both_checksums(
         weights.write_bytes(content)
     else:
         weights.write_bytes((tmp_path / "en-fr" / "tokenizer.model").read_bytes())
-    monkeypatch.setattr(engine.catalogue, "ASSETS", tmp_path)
+    monkeypatch.setattr(engine.model_card, "ASSETS", tmp_path)
     page = opened()
     assert not page.exception
     message = message_of(page)

@@ -92,6 +92,11 @@ def test_rows_are_filtered_by_themselves():
         ({"samples": 33}, "33 samples"),
         ({"temperature": 0.0}, "must be above 0"),
         ({"temperature": math.inf}, "Choose 1 for the model's own"),
+        ({"temperature": math.nan}, "Choose 1 for the model's own"),
+        ({"temperature": 1e-46}, "from 1e-30"),  # 0 in float32: 0 / 0
+        ({"temperature": 1e39}, "to 1e"),  # ∞ in float32: −∞ / ∞ for what may not be said
+        ({"seed": -1}, "whole number from 0"),
+        ({"seed": 2**64}, "Choose another"),
         ({"top_p": 0.0}, "Choose top-p above 0"),
         ({"top_p": 1.1}, "up to 1"),
         ({"top_k": -1}, "top-k from 0"),

@@ -170,3 +170,5 @@ def test_rows_are_padded_at_the_end():
     padded = pad_rows([[4, END], [4, 5, 6, END], [END]], PAD, "cpu")
     assert padded.tolist() == [[4, END, PAD, PAD], [4, 5, 6, END], [END, PAD, PAD, PAD]]
     assert padded.dtype == torch.int64
+    nothing = pad_rows([[]], PAD, "cpu")
+    assert nothing.shape == (1, 0) and nothing.dtype == torch.int64
