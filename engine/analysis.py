@@ -31,6 +31,7 @@ def merge_words(attention: AttentionMap) -> AttentionMap:
         None if predicted is None else merge_tokens(predicted, rows),
         attention.layer_names,
         attention.head_names,
+        source_name=attention.source_name,
     )
 
 

@@ -6,6 +6,7 @@ Nothing that was taken is ever lost: to rewind is to go on from an earlier node,
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -50,24 +51,42 @@ def take(tree: BeamTree, node: int, choice: Choice, *, ends: bool = False) -> tu
         InputError: there is no such node, or it ends the text.
     """
     logprob = math.log(max(choice.before, 1e-300))
-    return _add(tree, node, choice.token, choice.label, logprob, "finished" if ends else "kept")
+    grown = _Growing(tree.nodes)
+    at = grown.add(node, choice.token, choice.label, logprob, "finished" if ends else "kept")
+    return (tree if len(grown.nodes) == len(tree.nodes) else replace(tree, nodes=tuple(grown.nodes))), at
 
 
-def _add(tree: BeamTree, node: int, token: int, label: str, logprob: float, state: NodeState) -> tuple[BeamTree, int]:
-    if not ROOT <= node < len(tree.nodes):
-        raise InputError("The tree has no such node. Choose one that is drawn.")
-    for index, other in enumerate(tree.nodes):
-        if (other.parent, other.token) == (node, token):
-            return tree, index
-    before = tree.nodes[node] if node != ROOT else None
-    if before is not None and before.state == "finished":
-        raise InputError("The text has ended there: nothing comes after </s>. Go back to an earlier token.")
-    step = before.step + 1 if before else 1
-    row = [index for index, one in enumerate(tree.nodes) if one.step == step - 1].index(node) if before else 0
-    score = (before.score if before else 0.0) + min(0.0, logprob)
-    rank = sum(one.step == step for one in tree.nodes)
-    new = BeamNode(node, step, token, label, min(0.0, logprob), score, rank, state, "", row)
-    return replace(tree, nodes=(*tree.nodes, new)), len(tree.nodes)
+class _Growing:
+    """The nodes of a tree that grows, and what finds a place in it at once: a long walk has thousands of them."""
+
+    def __init__(self, nodes: Sequence[BeamNode] = ()) -> None:
+        self.nodes: list[BeamNode] = []
+        self._at: dict[tuple[int, int], int] = {}
+        self._rows: list[int] = []  # of each node: its place among those of its step
+        self._widths: Counter[int] = Counter()
+        for node in nodes:
+            self._put(node)
+
+    def _put(self, node: BeamNode) -> None:
+        self._at.setdefault((node.parent, node.token), len(self.nodes))
+        self._rows.append(self._widths[node.step])
+        self._widths[node.step] += 1
+        self.nodes.append(node)
+
+    def add(self, node: int, token: int, label: str, logprob: float, state: NodeState) -> int:
+        """The index of a token's node after another one, new where the token was not taken there before."""
+        if not ROOT <= node < len(self.nodes):
+            raise InputError("The tree has no such node. Choose one that is drawn.")
+        if (node, token) in self._at:
+            return self._at[node, token]
+        before = self.nodes[node] if node != ROOT else None
+        if before is not None and before.state == "finished":
+            raise InputError("The text has ended there: nothing comes after </s>. Go back to an earlier token.")
+        step = before.step + 1 if before else 1
+        row = self._rows[node] if before else 0
+        score = (before.score if before else 0.0) + min(0.0, logprob)
+        self._put(BeamNode(node, step, token, label, min(0.0, logprob), score, self._widths[step], state, "", row))
+        return len(self.nodes) - 1
 
 
 def path_ids(tree: BeamTree, node: int) -> tuple[int, ...]:
@@ -107,15 +126,15 @@ def walk_of(generator: Generator, prompt: str, paths: Sequence[Sequence[int]]) -
     Raises:
         InputError: a prompt or tokens that a text cannot have.
     """
-    tree = begin(generator.prompt(prompt).tokens)
+    tree, grown = begin(generator.prompt(prompt).tokens), _Growing()
     for path in paths:
         tokens = generator.tokens_of(prompt, path)
         logprobs = logprobs_along(generator, tokens.ids)[len(tokens) - 1 - len(path) :] if path else ()
         at = ROOT
         for token, logprob in zip(path, logprobs, strict=True):
             ended: NodeState = "finished" if token == generator.end else "kept"
-            tree, at = _add(tree, at, token, generator.tokenizer.label_of(token), float(logprob), ended)
-    return tree
+            at = grown.add(at, token, generator.tokenizer.label_of(token), float(logprob), ended)
+    return replace(tree, nodes=tuple(grown.nodes))
 
 
 def sampled_tree(generator: Generator, source: Tokens, found: Sampled, options: SampleOptions) -> BeamTree:

@@ -121,6 +121,8 @@ LANGUAGE: dict[str, ModelCard] = {
             "It restores small words and common phrases; of names, numbers and rare words it knows little.",
             "Which of two nouns fits an adjective it has not learnt: in the Cloze page's pairs of sentences it prefers "
             "the same noun for both.",
+            "Characters that its vocabulary lacks (Greek, most accents) were left out of its training: it reads them "
+            "as unknown, and knows nothing of them.",
             "It was trained on masked tokens alone: words that were deleted, moved or shuffled it cannot put right.",
             *_ENGLISH,
         ),

@@ -50,7 +50,9 @@ def train(
     command = f"saccade train {config} --data DIR --minutes {minutes:g}" + (f" --init {init}" if init else "")
     family = family_of(config)
     if family == "trigram":
-        folder, name = _count(config, data, out)
+        if init:
+            raise InputError("trigram counts its text anew and starts from nothing. Leave out --init.")
+        folder, name = _count(data, out)
     else:
         start = {"autocomplete": _train_completion}.get(family, _train_translation)
         folder, name = (_train_language if family in _LANGUAGE else start)(
@@ -191,7 +193,7 @@ def _train_language(
     return folder, settings.name
 
 
-def _count(config: str, data: Path, out: Path | None) -> tuple[Path, str]:
+def _count(data: Path, out: Path | None) -> tuple[Path, str]:
     """Count words, pairs and triples: the run's folder and the model's name."""
     from engine.training.trigram import TrigramTraining, train_trigram
 

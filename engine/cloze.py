@@ -161,7 +161,7 @@ class Cloze:
             read=_NOTHING,
             predicted=_NOTHING,
             translation="",
-            maps={"encoder": AttentionMap("encoder", weights, given.tokens, given.tokens)},
+            maps={"encoder": AttentionMap("encoder", weights, given.tokens, given.tokens, source_name="")},
             token_logprobs=np.zeros(0, dtype=np.float32),
             device=self.device,
             milliseconds=1000 * (time.perf_counter() - started),

@@ -125,8 +125,14 @@ class Generator:
         whole = self._whole(prompt, taken)
         return select(whole, range(self._cut(len(whole) - len(taken)), len(whole)))
 
+    def whole(self, prompt: str) -> Tokens:
+        """All tokens of a prompt, `front` before them, those too that `tokens_of` would leave out."""
+        return self._whole(prompt, ())
+
     def _whole(self, prompt: str, taken: Sequence[int]) -> Tokens:
         """All tokens of a prompt as it was typed and of ids after it, `front` before them."""
+        if len(prompt) > 10 * LONGEST:  # refused before it is normalised, which takes a second for a million
+            raise InputTooLong(f"This prompt has {len(prompt):,} characters and {LONGEST:,} is the most. Shorten it.")
         form = prompt_form(prompt, spaces=isinstance(self.tokenizer, Alphabet))
         if len(form) > LONGEST:
             raise InputTooLong(f"This prompt has {len(form):,} characters and {LONGEST:,} is the most. Shorten it.")
@@ -143,6 +149,14 @@ class Generator:
         """`tokens_of` a text that more is to come after."""
         self._check(taken, goes_on=True)
         return self.tokens_of(prompt, taken)
+
+    def says(self, taken: Sequence[int]) -> bool:
+        """Whether a text of this model can have these tokens one after another."""
+        try:
+            self._check(taken)
+        except InputError:
+            return False
+        return True
 
     def _check(self, taken: Sequence[int], *, goes_on: bool = False) -> None:
         """Raises InputError where a text cannot have these tokens, or cannot go on after them."""

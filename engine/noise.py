@@ -16,13 +16,14 @@ from typing import Literal
 import numpy as np
 
 from engine.cloze_text import MASK, TYPED_MASK
-from engine.errors import EmptyInput, InputError
+from engine.errors import EmptyInput, InputError, InputTooLong
 from engine.prose import sentences_of
 from engine.text import normalise
 
 NoiseKind = Literal["mask", "delete", "infill", "rotate", "shuffle"]
 NOISES: tuple[NoiseKind, ...] = ("mask", "delete", "infill", "rotate", "shuffle")
 SHARE = 0.3  # of the words that are masked, deleted or infilled: what BART's text infilling takes
+LONGEST = 10_000  # characters: every change is a row on a screen
 SPAN = 3  # mean words of an infilled span, Poisson distributed
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 
@@ -86,6 +87,7 @@ def noise(text: str, kind: NoiseKind, seed: int = 0, share: float = SHARE) -> No
 
     Raises:
         EmptyInput: no word is in the text.
+        InputTooLong: more than `LONGEST` characters.
         InputError: too few words or sentences for this noise, or no such kind, seed or share.
     """
     if kind not in _NOISES:
@@ -94,6 +96,8 @@ def noise(text: str, kind: NoiseKind, seed: int = 0, share: float = SHARE) -> No
         raise InputError(f"A seed is 0 or more, and this one is {seed}. Choose another.")
     if not 0 < share <= 1:
         raise InputError(f"The share of words is above 0 and at most 1, and this one is {share}. Choose another.")
+    if len(text) > LONGEST:
+        raise InputTooLong(f"This text has {len(text):,} characters and {LONGEST:,} is the most. Shorten it.")
     original = normalise(text)
     if TYPED_MASK.search(original):
         raise InputError(f"This text has a {MASK} already, and noise is made on a whole text. Put a word in its place.")

@@ -44,6 +44,8 @@ def surprise_of(generator: Generator, text: str, report: Callable[[float], None]
         InputTooLong: more than `LONGEST` characters.
         DeviceError: out of memory.
     """
+    if len(text) > 10 * LONGEST:  # refused before it is normalised, which takes a second for a million
+        raise InputTooLong(f"This text has {len(text):,} characters and {LONGEST:,} is the most. Shorten it.")
     prose = normalise_prose(text)
     if not prose:
         raise EmptyInput("There is no text to be surprised by. Paste one, of a sentence at least.")

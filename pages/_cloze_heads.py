@@ -18,6 +18,7 @@ from pages._cloze_view import VIEW
 from pages._host import host_of
 from pages._permalink import View
 from pages._state import touch
+from viz.components.choices import percentage
 
 BETWEEN = {"all": "All", "AA": "A → A", "AB": "A → B", "BA": "B → A", "BB": "B → B"}
 BETWEEN_HELP = (
@@ -74,7 +75,7 @@ def below(given: ClozeInput, trace: Trace, view: View) -> None:
     if given.second and chosen != "all":
         part = between(trace.maps["encoder"], given.segments, TEXTS[chosen[0]], TEXTS[chosen[1]])
         st.caption(
-            f"{BETWEEN[chosen]}: what is not shown took {float(part.removed.mean()):.0%} of each row on average, over "
+            f"{BETWEEN[chosen]}: what is not shown took {percentage(float(part.removed.mean()))} of each row on average, over "
             "all heads."
         )
     st.caption(

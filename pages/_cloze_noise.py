@@ -26,8 +26,11 @@ NOISE_HELP = (
 )
 SHARES = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 OF_WORDS = ("mask", "delete", "infill")  # the noises that change a share of the words
-CAN = {"yes": "BERT can restore this", "if the number is known": "BERT can restore this if it is told how many pieces",
-       "no": "BERT cannot restore this"}  # fmt: skip
+CAN = {
+    "yes": "BERT can try to restore this",
+    "if the number is known": "BERT can try, once told how many pieces are missing",
+    "no": "BERT cannot restore this",
+}
 
 
 def draw(card: ModelCard, view: ClozeView, theme: viz.Theme) -> None:
@@ -52,7 +55,7 @@ def restored_of(cloze: Cloze, text: str, kind: NoiseKind, seed: int, share: floa
 def options() -> None:
     """Which noise, how much of it, and its seed."""
     presenter = VIEW.current().presenter
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.segmented_control(
             "Noise",
             list(NOISES),
@@ -68,7 +71,7 @@ def options() -> None:
                 "Share of the words",
                 shares,
                 format_func=lambda share: f"{share:.0%}",
-                width=170,
+                width=150,
                 **VIEW.widget("share"),
             )
         st.number_input("Seed", 0, MOST_SEED, width=110, **VIEW.widget("seed"))
@@ -92,7 +95,7 @@ def show_noise(noised: Noised, theme: viz.Theme) -> None:
                 [(_short(change.original) or "–", change.done) for change in noised.changes],
                 theme=theme,
             )
-        )  # fmt: skip
+        )
 
 
 def show_restored(restoration: Restoration, noised: Noised, theme: viz.Theme) -> None:

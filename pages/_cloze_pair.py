@@ -8,6 +8,7 @@ import viz
 from engine.catalogue import ModelCard
 from engine.cloze import Cloze
 from engine.cloze_text import ClozeInput
+from engine.errors import InputTooLong
 from pages import _shared
 from pages._cloze_examples import Example, unrelated
 from pages._cloze_view import VIEW, open_text
@@ -16,7 +17,8 @@ from viz.components.choices import percentage
 NEEDS_TWO = "There is one text only. Type a second one above, or open an example of a pair."
 TASK = (
     "In half of its training pairs the second text came from another place. A book's subject, names and quotation "
-    "marks give most of these away, so the answer says more about “same subject” than about “comes next”."
+    "marks give many of these away, so the answer says more about “same kind of text” than about “comes next”: it "
+    "often changes little when the two are swapped, and a sentence from another story can pass for the next one."
 )
 
 
@@ -60,7 +62,11 @@ def put_unrelated() -> None:
 
 def others(card: ModelCard, given: ClozeInput, follows: float) -> None:
     """The second text beside sentences from elsewhere."""
-    rows = [(sentence, _shared.computed(card, _following, given.first, sentence)) for sentence in unrelated()]
+    try:
+        rows = [(sentence, _shared.computed(card, _following, given.first, sentence)) for sentence in unrelated()]
+    except InputTooLong:
+        st.caption("The first text leaves no room for sentences from elsewhere. Shorten it to compare with them.")
+        return
     rows = [row for row in rows if row[0] != given.second]
     above = sum(share >= follows for _, share in rows)
     st.markdown("**After the same first text**")

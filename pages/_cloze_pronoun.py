@@ -12,15 +12,17 @@ from engine.catalogue import ModelCard
 from engine.cloze import Cloze
 from engine.cloze_answers import WordScore
 from engine.cloze_text import ClozeInput
+from engine.errors import InputError
 from pages import _shared
 from pages._cloze_examples import Example, examples
 from pages._cloze_view import CANDIDATES, VIEW, ClozeView, of_pronoun, scale
 from viz.components.choices import ChoiceRow, Columns, choices, choices_data, percentage
 
+MOST_WORDS = 10  # columns of the table; each word is a pass for each sentence
 HONEST = (
     "Which noun was too tired or too wide is a matter of what animals and streets are like. A model as small as this "
     "one has seen too little to know it: it mostly goes by how often a word stands in such a place, and often gives "
-    "both sentences the same answer."
+    "both sentences the same answer. Where grammar tells, as in the example “He or she”, it does better."
 )
 
 
@@ -53,7 +55,7 @@ def open_pronoun(example: Example) -> None:
 
 def asked_of(view: ClozeView) -> tuple[str, str, str]:
     """Both sentences and the words: those of the view, or of our first pair where it has none."""
-    if view.one or view.other:
+    if view.one.strip() or view.other.strip():
         return view.one, view.other, view.words
     first = of_pronoun(examples("pronouns")[0])
     return first["one"], first["other"], first["words"]
@@ -63,6 +65,8 @@ def draw(card: ModelCard, view: ClozeView, theme: viz.Theme) -> None:
     """The section."""
     one, other, typed = asked_of(view)
     words = words_of(typed)
+    if len(words) > MOST_WORDS:
+        raise InputError(f"{len(words):,} words are too many to compare. Leave {MOST_WORDS} of them at most.")
     sides = [side for side in (one, other) if side.strip()]
     given = [_shared.computed(card, Cloze.read, text) for text in sides]
     scores = [_shared.computed(card, Cloze.compare, one, words) for one in given]
@@ -88,7 +92,7 @@ def _table(given: Sequence[ClozeInput], scores: Sequence[Sequence[WordScore]], t
         (
             f"{number}",
             *(percentage(score.probability) for score in side),
-            *(f"{score.share:.0%}" for score in side if len(side) > 1),
+            *(percentage(score.share) for score in side if len(side) > 1),
         )
         for number, side in enumerate(scores, 1)
     ]

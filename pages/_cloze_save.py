@@ -32,7 +32,7 @@ def menu(card: ModelCard, given: ClozeInput | None, files: Callable[[], None] | 
     with st.popover("Save & share", icon=":material/share:"):
         _save.link(VIEW.codec, VIEW.current(), "saccade-cloze.json", "cloze request file", _open_file)
         if problem := st.session_state.pop("cloze request problem", None):
-            st.error(problem)
+            st.error(_shared.literal(problem))
         if given is not None and given.blanks:
             blanks = _shared.computed(card, Cloze.fill, given, CANDIDATES)
             st.markdown("**Save the candidates**")

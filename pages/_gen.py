@@ -27,6 +27,9 @@ MOST_SAMPLES = 10
 LONGEST = 300  # tokens of a sample
 MOST_TAKEN = 1_000  # tokens in an address
 MOST_BRANCHES = 40
+MOST_WALKED = 10_000  # tokens of all branches
+FULL = "gen full"
+ANEW = "Change the prompt to begin with none."
 NEEDS: Mapping[Section, frozenset[Capability]] = {
     "units": frozenset({"generate", "states"}),
     "attention": frozenset({"generate", "decoder"}),
@@ -95,7 +98,10 @@ def _branches(text: str) -> tuple[Ids, ...]:
     parts = [part for part in text.split("_") if part]
     if len(parts) > MOST_BRANCHES:
         raise Invalid(f"give at most {MOST_BRANCHES} branches")
-    return tuple(_ids(part) for part in parts)
+    branches = tuple(_ids(part) for part in parts)
+    if sum(map(len, branches)) > MOST_WALKED:
+        raise Invalid(f"give at most {MOST_WALKED:,} tokens in all branches")
+    return branches
 
 
 def _written(ids: Ids) -> str:
@@ -238,14 +244,42 @@ def take(*tokens: int) -> None:
 def go_to(path: Ids) -> None:
     """Show the text after these tokens; what was taken otherwise stays a branch.
 
-    Raises:
-        InputError: there are too many branches.
+    Where that is too much to be drawn all stays as it is, and `full` says so: a click has nobody to raise an error to.
     """
     view = VIEW.current()
     branches = with_path(view.branches, path)
-    if len(branches) > MOST_BRANCHES:
-        raise InputError(f"{MOST_BRANCHES} branches are drawn already. Type the prompt anew to begin with none.")
-    VIEW.change(taken=path, branches=branches, kept=(), gone=())
+    problem = ""
+    if len(path) > MOST_TAKEN:
+        problem = (
+            f"{len(path):,} tokens are too many, and {MOST_TAKEN:,} can be taken. Make the text the prompt."
+        )
+    elif len(branches) > MOST_BRANCHES or sum(map(len, branches)) > MOST_WALKED:
+        problem = f"{len(view.branches)} branches are drawn, and there is no room for more. {ANEW}"
+    if problem:
+        st.session_state[FULL] = problem
+        VIEW.change()
+    else:
+        VIEW.change(taken=path, branches=branches, kept=(), gone=())
+
+
+def full() -> str:
+    """Why the last token could not be taken, once; "" where it could."""
+    problem: str = st.session_state.pop(FULL, "")
+    return problem
+
+
+def checked(view: GenView) -> list[str]:
+    """Give up what was taken where the model cannot have said it; what is to be said of that."""
+    paths = [path for path in (view.taken, *view.branches) if path]
+    if not paths:
+        return []
+    says = _shared.generator(card_of(view)).says
+    if all(map(says, paths)):
+        return []
+    branches = tuple(path for path in view.branches if says(path))
+    VIEW.change(taken=view.taken if says(view.taken) else (), branches=branches, kept=(), gone=())
+    VIEW.touch()
+    return ["The address holds tokens that this model never says: they were left out."]
 
 
 def text_so_far(generator: Generator, view: GenView) -> str:

@@ -98,10 +98,14 @@ def _shot(
 def answer_probability(generator: Generator, prompt: str, answer: str) -> float:
     """The probability that a text goes on with an answer, all of its tokens, in [0, 1].
 
-    It is that of prompt and answer as the tokenizer cuts them, over that of the prompt.
+    It is that of prompt and answer as the tokenizer cuts them, over that of the prompt: all of it, whatever the model
+    sees of it at once.
+
+    Raises:
+        InputTooLong: together they are too long.
     """
     whole, begun = (
-        float(logprobs_along(generator, generator.tokens_of(text, ()).ids).sum())
+        float(logprobs_along(generator, generator.whole(text).ids).sum())
         for text in (f"{prompt.rstrip()} {answer}", prompt.rstrip())
     )
-    return min(1.0, math.exp(whole - begun))
+    return math.exp(min(0.0, whole - begun))

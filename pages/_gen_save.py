@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages import _save
+from pages import _save, _shared
 from pages._gen import VIEW, complete
 
 
@@ -41,7 +41,7 @@ def menu(files: Callable[[], None]) -> None:
     with st.popover("Save & share", icon=":material/share:"):
         _save.link(VIEW.codec, VIEW.current(), "saccade-generate.json", "gen request file", _open_file)
         if problem := st.session_state.pop("gen request problem", None):
-            st.error(problem)
+            st.error(_shared.literal(problem))
         files()
 
 

@@ -113,7 +113,7 @@ def show() -> None:
 def scores(card: ModelCard) -> str:
     """What was measured of these weights, in one line of Markdown."""
     found = " · ".join(line for _, line in score_rows(card))
-    return f"{found} · `{card.identity}`" if found else f"Not measured yet for these weights: `{card.identity}`."
+    return f"Measured: {found} · `{card.identity}`" if found else f"Not measured yet for these weights: `{card.identity}`."
 
 
 def section(card: ModelCard, view: ClozeView, theme: viz.Theme) -> None:
@@ -148,7 +148,8 @@ def page() -> None:
         problems = VIEW.arrive(complete)
         view = VIEW.current()
         if view.model and view.model != card.identity:
-            problems.append(f"This link was made with {view.model}; what you see is computed with {card.identity}.")
+            made = view.model[:60]
+            problems.append(f"This link was made with {made}; what you see is computed with {card.identity}.")
         if view.presenter:
             st.html(f"<style>{LARGE}</style>")
         st.title("Cloze: which word fits the blank?", anchor=False)

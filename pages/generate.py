@@ -19,7 +19,7 @@ from pages import (
     _gen_units,
     _shared,
 )
-from pages._gen import VIEW, GenView, Section, ask, card_of, complete, open_section, prompt_of
+from pages._gen import VIEW, GenView, Section, ask, card_of, checked, complete, full, open_section, prompt_of
 from pages._gen_examples import PROMPTS
 from pages._gen_save import File
 
@@ -112,6 +112,7 @@ def page() -> None:
     """Draw the page."""
     with _shared.errors_as_sentences():
         problems = VIEW.arrive(complete)
+        problems = [*problems, *checked(VIEW.current()), *filter(None, [full()])]
         view = VIEW.current()
         if view.presenter:
             st.html(f"<style>{LARGE}</style>")

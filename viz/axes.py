@@ -112,7 +112,8 @@ def headings(attention: AttentionMap) -> tuple[str, str]:
     if attention.measure != "attention":
         return "token predicted", f"moved by {'source' if attention.kind == 'cross' else 'output so far'}"
     if attention.kind == "encoder":
-        return "source token", "looks at source"
+        name = attention.source_name
+        return f"{name} token".strip(), f"looks at {name or 'token'}"
     if attention.kind == "decoder":
         return "token read", "looks at output so far"
     return ("token read" if attention.predicted_tokens is None else "token predicted"), "looks at source"

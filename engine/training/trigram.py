@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from engine.words import PARAGRAPH, UNKNOWN, WORDS, Words, split_words
 
 BITS = 21  # of an id in a packed key: three ids fit into 63 bits
 MOST_WORDS = 60_000  # of a table that ships or is made of an own text
-MOST_CHARACTERS, LEAST_WORDS = 20_000_000, 100  # of an own text
+MOST_CHARACTERS, LEAST_WORDS = 10_000_000, 100  # of an own text
 PRUNED_FROM = 1_000_000  # tokens of an own text, from which triples seen once are left out
 STOPS = (".", "!", "?")
 CLOSERS = ('"', "'", ")", "]", "_")  # what may stand between a full stop and the next sentence
@@ -140,6 +140,11 @@ def _ids_of(words: Words, tokens: Iterable[str]) -> tuple[int, ...]:
 # --- The table --------------------------------------------------------------------------------------------------------
 
 
+def all_words(seen: Mapping[str, int]) -> Words:
+    """The vocabulary of a model with everything: the words that were seen twice."""
+    return Words.of_counts(seen, 1 << BITS, RARE)
+
+
 def full_trigram(counts: Counts, words: Words) -> Trigram:
     """The model of everything that was counted."""
     return prune(counts, words, 1, 1, 1)
@@ -227,7 +232,7 @@ def count_text(text: str) -> tuple[Words, Trigram]:
     """The words and the model of a text of one's own, everything counted; of a long one not the triples seen once.
 
     Args:
-        text: any prose, at most 20 million characters.
+        text: any prose, at most 10 million characters.
 
     Raises:
         EmptyInput: nothing is left after normalisation.
@@ -243,7 +248,8 @@ def count_text(text: str) -> tuple[Words, Trigram]:
         raise EmptyInput("The text is empty. Give a text of a few pages: the longer, the better.")
     length = len(prose.split())
     if length < LEAST_WORDS:
-        raise InputError(f"The text has {length} words; counting needs {LEAST_WORDS} at least. Give a longer text.")
+        count = f"{length} word{'s' * (length > 1)}"
+        raise InputError(f"The text has {count}; counting needs {LEAST_WORDS} at least. Give a longer text.")
     seen = count_tokens([prose])
     words = Words.of_counts(seen, MOST_WORDS)
     least = 2 if seen.total() >= PRUNED_FROM else 1
@@ -312,7 +318,7 @@ def train_trigram(
     words.save(run / WORDS)
     pruned_bits = bits_per_character(model, words, text, speller_of(seen, words))
     report(f"{len(model.table.triple_counts):,} triples, {pruned_bits:.4f} bits per character")
-    most = Words.of_counts(seen, 1 << BITS, RARE)
+    most = all_words(seen)
     full = full_trigram(count_words(books, most), most)
     full_bits = bits_per_character(full, most, text, speller_of(seen, most))
     report(f"with all {len(full.table.triple_counts):,} triples {full_bits:.4f} bits per character")

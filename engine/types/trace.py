@@ -64,6 +64,7 @@ class AttentionMap:
         head_names: the same for heads.
         measure: what the weights are. Gradients come in this form to be drawn; their rows do not sum to 1, and what
             merges or reduces attention means nothing for them.
+        source_name: what a screen calls the text that an encoder reads; "" where there is no other text beside it.
     """
 
     kind: Kind
@@ -74,6 +75,7 @@ class AttentionMap:
     layer_names: tuple[str, ...] = ()
     head_names: tuple[str, ...] = ()
     measure: Measure = "attention"
+    source_name: str = "source"
 
     def __post_init__(self) -> None:
         assert self.weights.ndim == 4 and self.weights.dtype == np.float32

@@ -49,6 +49,24 @@ def test_a_token_that_was_taken_there_is_the_same_node():
     assert other != the and len(deeper.nodes) == 2, "elsewhere it is another one"
 
 
+def test_a_walk_is_what_taking_its_tokens_one_by_one_gives():
+    generator = tiny_gpt()
+    paths = ((10, 11, 12), (10, 12), (11, 11, 3), (10, 11, 13))
+    walked = generator.walk("On", paths)
+    tree = begin(walked.source)
+    for path in paths:
+        at = ROOT
+        for token in path:
+            here = node_at(walked, (*path_ids(tree, at), token))
+            share = math.exp(walked.nodes[here].logprob)
+            choice = Choice(token, generator.tokenizer.label_of(token), "", share, share)
+            tree, at = take(tree, at, choice, ends=token == generator.end)
+    assert [(n.parent, n.step, n.token, n.label, n.rank, n.row, n.state) for n in tree.nodes] == [
+        (n.parent, n.step, n.token, n.label, n.rank, n.row, n.state) for n in walked.nodes
+    ]
+    assert [n.score for n in tree.nodes] == pytest.approx([n.score for n in walked.nodes])
+
+
 def test_rows_tell_which_node_of_the_step_before_is_gone_on_from():
     tree, the = take(begin(SOURCE), ROOT, THE)
     tree, cat = take(tree, ROOT, CAT)

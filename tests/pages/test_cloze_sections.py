@@ -74,6 +74,14 @@ def test_a_pair_is_swapped_and_given_an_unrelated_second_text():
     assert len(next(one.value for one in page.table if "second text" in one.value.columns)) == len(unrelated())
 
 
+def test_a_pair_that_leaves_no_room_for_other_sentences_is_asked_all_the_same():
+    first = " ".join(["The dog slept in the sun."] * 40)
+    while len(small().read(first, "A dog.")) > LONGEST:
+        first = first.rpartition(" ")[0]
+    page = sound(opened(section="follows", first=first, second="A dog."))
+    assert len(page.metric) == 2 and not page.table and "no room" in said(page.caption)
+
+
 def test_one_text_has_no_next_sentence():
     page = sound(opened(first=TEXT, section="follows"))
     assert "one text only" in said(page.info) and not page.metric
@@ -212,7 +220,7 @@ def test_one_text_looks_at_the_other(part):
     assert [token["label"] for token in header["tokens"]["key"]] == [given.tokens.labels[i] for i in columns]
     weights = small().trace(given).maps["encoder"].weights
     removed = 1 - weights[:, :, rows][..., columns].sum(-1, dtype=np.float64).mean()
-    assert f"{BETWEEN[part]}: what is not shown took {removed:.0%}" in said(page.caption)
+    assert f"{BETWEEN[part]}: what is not shown took {percentage(removed)}" in said(page.caption)
     assert address_of(page)["between"] == part
 
 

@@ -210,10 +210,35 @@ def test_a_prompt_is_asked_for_and_what_was_taken_is_over():
 
 
 def test_too_many_branches_are_refused(monkeypatch):
+    page = opened(taken=written(ids("the mat")))
+    before = view(page).branches
     monkeypatch.setattr(_gen, "MOST_BRANCHES", 1)
-    monkeypatch.setattr(st, "session_state", {"generate": GenView(prompt="a", branches=((1,),))})
-    with pytest.raises(InputError, match="anew"):
-        _gen.go_to((2,))
+    page = click(page, "To the prompt")
+    page = click(page, "Most probable")  # another branch
+    assert not page.exception and not page.error and "Change the prompt" in said(page.warning)
+    assert view(page).branches == before and view(page).taken == ()
+    assert not click(page, "To the prompt").warning, "it is said once"
+
+
+def test_too_many_tokens_are_refused_by_a_click_and_in_an_address(monkeypatch):
+    page = opened(taken=written(ids("the mat")))
+    path = view(page).taken
+    for name, most in (("MOST_TAKEN", len(path)), ("MOST_WALKED", len(path))):
+        with monkeypatch.context() as patch:
+            patch.setattr(_gen, name, most)
+            after = click(page, "Most probable")
+            assert not after.exception and len(after.warning) == 1 and view(after).taken == path
+            assert len(CODEC.decode({"branches": f"{written(path)}.{path[0]}"})[1]) == 1
+
+
+@pytest.mark.parametrize("section", ["next", "sample", "compare", "attention"])
+@pytest.mark.parametrize("wrong", ["0", "99999", "3.3"])  # <pad>, none of the vocabulary, two ends
+def test_tokens_that_the_model_never_says_are_left_out_and_the_page_goes_on(section, wrong):
+    good = ids("the mat")
+    page = opened(section=section, taken=wrong, branches=f"{written(good)}_{wrong}")
+    assert not page.exception and not page.error and "never says" in said(page.warning)
+    assert view(page).taken == () and view(page).branches == (good,)
+    assert not sound(page.run()).warning
 
 
 # ---- samples ----

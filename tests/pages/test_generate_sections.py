@@ -185,6 +185,17 @@ def test_the_probability_of_an_answer_is_the_product_of_its_letters():
     assert answer_probability(known_odds(odds, 0.1), "a b ", "ab") == pytest.approx(0.2 * 0.4 * 0.2, rel=1e-5)
 
 
+@pytest.mark.parametrize("name", ["gpt", "char-lm", "trigram"])
+def test_the_answer_after_a_prompt_beyond_the_context_is_no_likelier_than_its_first_token(name):
+    generator, prompt = small(name), " ".join(["The cat sat on the mat."] * 50)
+    assert len(generator.whole(prompt)) >= len(generator.tokens_of(prompt, ()))
+    before, after = generator.whole(prompt).ids, generator.whole(f"{prompt} A dog").ids
+    assert after[: len(before)] == before
+    found = math.log(answer_probability(generator, prompt, "A dog"))
+    bits = logprobs_along(generator, after)[len(before) - 1 :]
+    assert found == pytest.approx(float(bits.sum()), rel=1e-4)
+
+
 def test_prompts_are_edited_and_each_has_its_rows():
     page = sound(opened(section="prompts", zero="The cat", one="The dog", few="", answer="sat"))
     assert len(drawn(page, "choices")) == 3 and "billion" in said(page.info)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import viz
+from engine.analysis import merge_words
 from engine.types import AttentionMap, Measure
 from viz.axes import headings, kind_title
 from viz.components.lines import LinesView, lines_data
@@ -46,6 +47,13 @@ def test_attention_is_called_what_it_was(make_map):
     text = viz.heatmap(made, 0, 0).to_json()
     assert "attention weight" in text and "looks at" in text and "may not look at" in text and "gradient" not in text
     assert "of the attention" in json.dumps(viz.lines(made, 0).to_dict(), ensure_ascii=False)
+
+
+def test_an_encoder_that_reads_the_only_text_has_no_source(make_map):
+    made = make_map("encoder", ["[CLS]", "a", "[SEP]"])
+    assert headings(made) == ("source token", "looks at source")
+    alone = replace(made, source_name="")
+    assert headings(alone) == headings(merge_words(alone)) == ("token", "looks at token")
 
 
 def test_rows_of_gradients_are_named_by_what_they_predict(make_map):

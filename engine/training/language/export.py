@@ -29,7 +29,7 @@ from engine.training.run import RECORD
 from engine.weights import CONFIG, TOKENIZER, WEIGHTS, load_weights, read_json, save_weights, sha256_of, write_json
 
 COMPARED = 500  # windows, or pairs, on which outputs before and after rounding are compared
-LENGTH = 128  # their tokens
+LENGTH = 128  # the most of their tokens
 BATCH = 50
 
 
@@ -62,7 +62,8 @@ def export(run: Path, card: ModelCard, data: Path) -> dict[str, Any]:
         shutil.copyfile(run / vocabulary, folder / vocabulary)
         before = earlier_runs(card, identity(card, record["initial"]))
         write_curve(run / LOG, card.folder / CURVE if before else None, folder / CURVE)
-        found = rounding(config, (run / WEIGHTS, folder / WEIGHTS), run / vocabulary, books[0])
+        length = min(LENGTH, record["config"]["length"])
+        found = rounding(config, (run / WEIGHTS, folder / WEIGHTS), run / vocabulary, books[0], length)
         made = training_record(config, run, record) | {"rounding": found}
         write_json(folder / TRAINING, made | ({"before": before} if before else {}))
         card.folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +87,9 @@ def training_record(config: LanguageConfig, run: Path, record: dict[str, Any]) -
     }
 
 
-def rounding(config: LanguageConfig, weights: tuple[Path, Path], vocabulary: Path, book: str) -> dict[str, Any]:
+def rounding(
+    config: LanguageConfig, weights: tuple[Path, Path], vocabulary: Path, book: str, length: int
+) -> dict[str, Any]:
     """The most probable tokens with the weights before and after rounding: share changed, and both cross-entropies.
 
     Args:
@@ -94,8 +97,9 @@ def rounding(config: LanguageConfig, weights: tuple[Path, Path], vocabulary: Pat
         weights: float32, and rounded.
         vocabulary: the tokenizer, or the alphabet.
         book: where the first windows, or pairs, are from.
+        length: their tokens.
     """
-    batches = _batches(config, vocabulary, book)
+    batches = _batches(config, vocabulary, book, length)
     found = []
     for path in weights:
         model = language_model(config).eval().requires_grad_(False)
@@ -110,18 +114,18 @@ def rounding(config: LanguageConfig, weights: tuple[Path, Path], vocabulary: Pat
     }
 
 
-def _batches(config: LanguageConfig, vocabulary: Path, book: str) -> list[tuple[torch.Tensor, ...]]:
+def _batches(config: LanguageConfig, vocabulary: Path, book: str, length: int) -> list[tuple[torch.Tensor, ...]]:
     """Ids and targets of windows; of a BERT ids, segments and targets of pairs."""
     if isinstance(config, BertConfig):
         stream, rng = encode_subwords([book], Subwords.load(vocabulary)), np.random.default_rng(PAIRS_SEED)
-        drawn = [draw_pairs(stream, rng, BATCH, LENGTH, config.vocabulary) for _ in range(COMPARED // BATCH)]
+        drawn = [draw_pairs(stream, rng, BATCH, length, config.vocabulary) for _ in range(COMPARED // BATCH)]
         return [tuple(torch.from_numpy(a) for a in (pairs.ids, pairs.segments, pairs.targets)) for pairs in drawn]
     if isinstance(config, CharLMConfig):
         ids = encode_characters([book], tuple(read_json(vocabulary)["characters"]))
     else:
         ids = encode_subwords([book], Subwords.load(vocabulary)).ids
-    rows = torch.from_numpy(ids[: (len(ids) - 1) // LENGTH * LENGTH + 1].astype(np.int64))
-    read, wanted = rows[:-1].unflatten(0, (-1, LENGTH))[:COMPARED], rows[1:].unflatten(0, (-1, LENGTH))[:COMPARED]
+    rows = torch.from_numpy(ids[: (len(ids) - 1) // length * length + 1].astype(np.int64))
+    read, wanted = rows[:-1].unflatten(0, (-1, length))[:COMPARED], rows[1:].unflatten(0, (-1, length))[:COMPARED]
     return list(zip(read.split(BATCH), wanted.split(BATCH), strict=True))
 
 

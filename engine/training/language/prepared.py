@@ -96,8 +96,10 @@ def encode_subwords(books: Iterable[str], subwords: Subwords) -> Stream:
 
 
 def count_alphabet(books: Iterable[str], least: int = LEAST) -> tuple[str, ...]:
-    """The characters that the books have so many times at least, most frequent first; at most `MOST`."""
-    counts: Counter[str] = Counter()
+    """The characters that the books have so many times at least, and the line break that every text is read after, most
+    frequent first; at most `MOST`.
+    """
+    counts: Counter[str] = Counter({LINE: least})
     for book in books:
         counts.update(book)
     return tuple(sorted((c for c, n in counts.items() if n >= least), key=lambda c: (-counts[c], c))[:MOST])

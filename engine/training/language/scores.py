@@ -29,7 +29,7 @@ from engine.training.language.masking import IGNORED, ORDINARY, draw_pairs
 from engine.training.language.prepared import LINE, Stream, alphabet_of, encode_characters, encode_subwords
 from engine.training.language.text import HELD_OUT, TRAIN, read_prose
 from engine.training.spelling import speller_of
-from engine.training.trigram import bits_per_character, count_tokens, count_words, full_trigram
+from engine.training.trigram import all_words, bits_per_character, count_tokens, count_words, full_trigram
 from engine.weights import TOKENIZER, sha256_of
 from engine.words import WORDS, Words
 
@@ -41,7 +41,6 @@ WARM = 2 * PIECE  # characters read before a place: a state has forgotten by the
 PAIRS = 4000
 PAIRS_SEED = 20_000
 TOP = 5
-MOST_COUNTED, LEAST_COUNTED = 1 << 20, 2  # words of the full trigram's vocabulary, and times that each was seen
 
 
 def held_out_books(data: Path) -> tuple[list[str], str]:
@@ -227,7 +226,7 @@ def trigram_bits(data: Path, books: Sequence[str], shipped: tuple[Trigram, Words
         shipped: the table and its words; 0 bits without it.
     """
     seen = count_tokens(train := read_prose(find_text(data, TRAIN)))
-    most = Words.of_counts(seen, MOST_COUNTED, LEAST_COUNTED)
+    most = all_words(seen)
     full = full_trigram(count_words(train, most), most), most
     found = []
     for model, words in [full, *([shipped] if shipped else [])]:

@@ -135,7 +135,8 @@ def test_the_sets_are_those_that_the_card_promises():
         "tatoeba", "europarl", "beam", "pronouns-a", "pronouns-b", "coreference", "lecture", "heads", "alignment",
     ]  # fmt: skip
     assert list(completion) == ["completion", "memorization"]
-    assert translation | completion == SETS
+    assert all(list(find_sets(None, family)) == ["books"] for family in ("gpt", "trigram", "char-lm"))
+    assert translation | completion | find_sets(None, "gpt") | find_sets(None, "bert") == SETS
     assert required_data(translation) == ["tatoeba", "europarl", "heads", "alignment"]
     assert required_data(completion) == ["completion", "memorization"]
     assert all(item.description for item in SETS.values())

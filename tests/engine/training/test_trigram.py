@@ -158,7 +158,7 @@ def test_a_long_text_leaves_out_triples_seen_once(monkeypatch):
         ("", EmptyInput, "The text is empty"),
         (" \n\n ", EmptyInput, "Give a text"),
         ("word " * 99, InputError, "has 99 words.*100 at least.*longer"),
-        ("a" * 20_000_001, InputTooLong, "20,000,001 characters; 20,000,000 is the most.*part"),
+        ("a" * 10_000_001, InputTooLong, "10,000,001 characters; 10,000,000 is the most.*part"),
     ],
 )
 def test_what_cannot_be_counted_is_refused(text, error, message):
