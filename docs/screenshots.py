@@ -31,6 +31,8 @@ SHOWN = (
     ("memorization", 1280, "dark"),
     ("alignment", 1280, "light"),
     ("alignment-steps", 1280, "dark"),
+    ("generate", 1280, "light"),
+    ("cloze", 1280, "light"),
 )
 TIRED = "The animal didn't cross the street because it was too tired."
 WIDE = "The animal didn't cross the street because it was too wide."
@@ -40,6 +42,12 @@ LONG = (
     "it, and because it was in a language he had never learned, he asked the young woman next door to read it to him."
 )
 DOOR = "She opened the old red door and looked at the quiet garden."
+EVENING = "It was late in the evening when the old man opened the door and"
+ROOMS = "She opened the door and walked slowly into the dark room."
+LETTER, ANSWER = (
+    "She took the letter from her pocket and read it again.",
+    "It was from her brother, and she had not heard from him for a year.",
+)
 PREFIXES = "the old man looked at the sea and remembered the days of his youth"
 
 
@@ -66,6 +74,16 @@ def memorization(**view: str) -> str:
 def alignment(**view: str) -> str:
     """The address of a view of the Alignment page; without a text it shows an example."""
     return f"/alignment?{urlencode(view)}" if view else "/alignment"
+
+
+def generate(**view: str) -> str:
+    """The address of a view of the Generate page, with the first of its examples as the prompt."""
+    return f"/generate?{urlencode({'model': 'gpt', 'prompt': EVENING, **view})}"
+
+
+def cloze(**view: str) -> str:
+    """The address of a view of the Cloze page."""
+    return f"/cloze?{urlencode(view)}"
 
 
 VIEWS = {
@@ -116,6 +134,11 @@ VIEWS = {
     "alignment-lengths": alignment(section="lengths"),
     "alignment-quality": alignment(section="quality"),
     "presenter-alignment": alignment(presenter="1"),
+    "generate": generate(taken="572.227.30.12", branches="572.113.12.419_572.227.30.12_570.10.190"),
+    "generate-attention": generate(taken="572.227.30.12.1330", section="attention"),
+    "generate-surprise": generate(section="surprise"),
+    "cloze": cloze(first=ROOMS, masked="5.12", filling="one by one"),
+    "cloze-heads": cloze(first=LETTER, second=ANSWER, section="heads", between="AB"),
     "problem": translate("word " * 140, colour="red"),
     "models": "/models",
 }
@@ -130,6 +153,8 @@ PARTS = {
     "memorization": ("h1", ".st-key-panel-autocomplete-transformer"),
     "alignment": ("h1", ".st-key-alignments"),
     "alignment-steps": ("[data-testid=stButtonGroup]:has-text('Step by step')", ".st-key-steps"),
+    "generate": ("h1", ".st-key-tree"),
+    "cloze": ("h1", ".st-key-candidates"),
 }
 MARGIN = 8
 

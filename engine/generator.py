@@ -38,7 +38,7 @@ from engine.trigram_notes import backed_off, counts_after
 from engine.types import BeamTree, Choice, Drawn, NextToken, Surprise, Tokens, Trace
 
 LONGEST = 20_000  # characters of a prompt
-REACH = 500  # characters of a prompt that a recurrent network is given: more would make each token wait
+REACH = 1_000  # characters of a prompt that a recurrent network is given: more would make each token wait
 SHOWN = 12  # choices
 NO_END = -1
 RARE = 0.001  # a probability that is not worth a sentence
@@ -104,7 +104,7 @@ class Generator:
         if not cut:
             return Prompt(form, whole, 0, notes)
         kept = select(whole, range(cut, len(whole)))
-        why = f"the model sees {self.context} at once" if self.context else f"the model is given {REACH} at most"
+        why = f"the model sees {self.context} at once" if self.context else f"the model is given {REACH:,} at most"
         note = (
             f"The prompt has {len(whole) - 1:,} tokens and {why}: it reads the last {len(kept)}, from "
             f"{_beginning(kept)} on."

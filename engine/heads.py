@@ -102,19 +102,24 @@ class _Rows:
             between two keys at least.
         allowed: int (query,), how many keys a row may look at.
         keys: the tokens looked at.
+        own: whether the rows' tokens are the keys, so that a row has a key of its own and neighbours of it; one text
+            that looks at another has none.
     """
 
     weights: np.ndarray
     counted: np.ndarray
     allowed: np.ndarray
     keys: Tokens
+    own: bool
 
 
 def _rows(attention: AttentionMap) -> _Rows:
     weights = attention.weights.astype(np.float64)
     allowed = (~attention.masked()).sum(axis=1)
     counted = ~np.array(attention.row_tokens.special, dtype=bool) & (allowed >= 2)
-    return _Rows(weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1.0), counted, allowed, attention.key_tokens)
+    shares = weights / np.maximum(weights.sum(axis=-1, keepdims=True), 1.0)
+    own = attention.query_tokens == attention.key_tokens
+    return _Rows(shares, counted, allowed, attention.key_tokens, own)
 
 
 def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
@@ -129,7 +134,9 @@ def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 
 def _neighbour(rows: _Rows, offset: int) -> np.ndarray:
-    """Mass on the key `offset` positions after the row's own, over the rows that have such a key."""
+    """Mass on the key `offset` positions after the row's own, over the rows that have such a key; 0 where none has."""
+    if not rows.own:
+        return np.zeros(rows.weights.shape[:2])
     size = len(rows.counted)
     places = np.arange(size) + offset
     exists = (places >= 0) & (places < size)
@@ -156,7 +163,8 @@ def _first(rows: _Rows) -> np.ndarray:
 
 def _first_of_others(rows: _Rows) -> np.ndarray:
     """Mass on the first key, over the rows of other tokens: for the first one it is the token itself."""
-    return _mean(rows.weights[..., :1].sum(axis=-1), rows.counted & (np.arange(len(rows.counted)) > 0))
+    others = np.arange(len(rows.counted)) > 0 if rows.own else True
+    return _mean(rows.weights[..., :1].sum(axis=-1), rows.counted & others)
 
 
 def _delimiters(rows: _Rows) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, get_args
 from urllib.parse import urlencode
 
 LONGEST_ADDRESS = 2_000  # characters behind the "?"; longer ones are cut by mail programs, chats and proxies
+NAMED = 5  # parameters that mean nothing; of more only the number is said
 LARGEST = 100_000  # no position, layer or step is higher
 
 
@@ -125,15 +126,19 @@ class Codec(Generic[V]):
     def decode(self, parameters: Mapping[str, str]) -> tuple[V, list[str]]:
         """The view of an address, and one sentence for each parameter that could not be used; the rest still counts."""
         values, problems = {}, []
+        unknown = [name for name in parameters if name not in self.forms]
         for name, given in parameters.items():
-            text = given.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be shown
+            text = _shown(given)
             if name not in self.forms:
-                problems.append(f"“{name}” in the address means nothing here; it was left out.")
+                if name in unknown[:NAMED]:
+                    problems.append(f"“{_shown(name)[:40]}” in the address means nothing here; it was left out.")
                 continue
             try:
                 values[name] = self.forms[name].read(text)
             except Invalid as reason:
                 problems.append(f"“{name}={text[:40]}” in the address could not be used: {reason}.")
+        if more := len(unknown[NAMED:]):
+            problems.append(f"{more:,} more names in the address mean nothing here; they were left out.")
         return replace(self.fresh, **values), problems  # type: ignore[type-var]
 
     def without_text(self, parameters: Mapping[str, str]) -> dict[str, str]:
@@ -161,8 +166,13 @@ class Codec(Generic[V]):
                 "This is no request file of Saccade. Choose one that “Save & share” has written."
             ) from error
         if page != self.page:
-            raise ValueError(f"This request file is of the page {str(page)[:40].capitalize()}. Open it there.")
+            raise ValueError(f"This request file is of the page {_shown(str(page))[:40].capitalize()}. Open it there.")
         return self.decode(parameters)
+
+
+def _shown(text: str) -> str:
+    """Text with "?" for each half of a surrogate pair, which no screen can be sent."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def fits(parameters: Mapping[str, str]) -> bool:

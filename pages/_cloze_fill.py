@@ -12,7 +12,7 @@ from engine.cloze import Cloze
 from engine.cloze_answers import Blank, Filled
 from engine.cloze_text import MASK, ClozeInput
 from pages import _shared
-from pages._cloze_view import CANDIDATES, VIEW, scale
+from pages._cloze_view import CANDIDATES, VIEW, larger, scale
 from viz.components.choices import ChoiceRow, Columns, choices, choices_data, percentage, taken_in
 
 KEY = "cloze candidates"
@@ -77,9 +77,14 @@ def take_whole() -> None:
     VIEW.touch()
 
 
-def name_of(blank: Blank, number: int) -> str:
-    """How a blank is called: its number and the word that was masked."""
-    return f"{number + 1} · {blank.original or MASK}"
+def names_of(blanks: Sequence[Blank]) -> list[str]:
+    """How blanks are called: the number and the word that was masked, and which of its pieces where it has several."""
+    names = []
+    for number, blank in enumerate(blanks):
+        places = [one.position for one in blanks if one.word == blank.word]
+        piece = f" ({places.index(blank.position) + 1} of {len(places)})" if len(places) > 1 else ""
+        names.append(f"{number + 1} · {blank.original or MASK}{piece}")
+    return names
 
 
 def chosen(blanks: Sequence[Blank]) -> int:
@@ -89,14 +94,14 @@ def chosen(blanks: Sequence[Blank]) -> int:
 
 def candidates(given: ClozeInput, blanks: Sequence[Blank], theme: viz.Theme) -> None:
     """Which blank, and what may stand there."""
-    number = chosen(blanks)
+    number, names = chosen(blanks), names_of(blanks)
     if len(blanks) > 1:
         key = VIEW.key("blank")
         st.session_state[key] = number
         st.segmented_control(
             "Blank",
             range(len(blanks)),
-            format_func=lambda i: _shared.literal(name_of(blanks[i], i)),
+            format_func=lambda i: _shared.literal(names[i]),
             required=True,
             key=key,
             on_change=lambda: VIEW.change(blank=st.session_state[key]),
@@ -114,7 +119,7 @@ def candidates(given: ClozeInput, blanks: Sequence[Blank], theme: viz.Theme) -> 
         columns=Columns("candidate", "probability"),
         chosen=_row_of(blank),
         total=said_of_own(blank),
-        name=f"Candidates for blank {name_of(blank, number)}",
+        name=f"Candidates for blank {names[number]}",
         theme=theme,
         scale=scale(),
         start_id=start,
@@ -141,25 +146,26 @@ def said_of_own(blank: Blank) -> str:
     """The text's own piece beside the candidates."""
     if blank.own is None:
         return "" if blank.original is None else f"“{blank.original}” has several pieces: no single one is its own."
-    return f"The text has {blank.own.label}: rank {blank.own.rank:,}, {percentage(blank.own.probability)}"
+    return f"The text has “{blank.own.label}”: rank {blank.own.rank:,}, {percentage(blank.own.probability)}"
 
 
 def overview(blanks: Sequence[Blank], theme: viz.Theme) -> None:
     """All blanks: the best candidate and the text's own."""
     rows = [
         (
-            name_of(blank, number),
+            name,
             blank.candidates[0].label,
             percentage(blank.candidates[0].probability),
             blank.own.label if blank.own else "–",
             f"{blank.own.rank:,}" if blank.own else "–",
             percentage(blank.own.probability) if blank.own else "–",
         )
-        for number, blank in enumerate(blanks)
+        for name, blank in zip(names_of(blanks), blanks, strict=True)
     ]
-    heads = ("blank", "best", "probability", "text's own", "its rank", "its probability")
+    heads = ("blank", "best", "probability", "own", "rank", "probability")
+    caption = "All blanks, each by itself: the best piece, and the text's own"
     with st.container(key="numbers"):
-        st.html(viz.small_table(heads, rows, caption="All blanks, each by itself", theme=theme))
+        st.html(viz.small_table(heads, rows, caption=caption, theme=theme))
 
 
 def filling(card: ModelCard, given: ClozeInput, theme: viz.Theme) -> None:
@@ -176,7 +182,7 @@ def filling(card: ModelCard, given: ClozeInput, theme: viz.Theme) -> None:
     if order == "none":
         return
     filled = _shared.computed(card, Cloze.fill_in, given, order)
-    st.html(viz.text_change(given.tokens.text, filled.input.tokens.text, lang="en", theme=theme))
+    st.html(viz.text_change(given.tokens.text, filled.input.tokens.text, lang="en", theme=larger(theme)))
     with st.container(key="thread"):
         st.html(
             viz.small_table(("step", "blank", "put in", "probability", "text has"), _steps(given, filled), theme=theme)

@@ -74,11 +74,9 @@ def below(given: ClozeInput, trace: Trace, view: View) -> None:
     chosen = VIEW.current().between
     if given.second and chosen != "all":
         part = between(trace.maps["encoder"], given.segments, TEXTS[chosen[0]], TEXTS[chosen[1]])
-        st.caption(
-            f"{BETWEEN[chosen]}: what is not shown took {percentage(float(part.removed.mean()))} of each row on average, over "
-            "all heads."
-        )
+        rest = percentage(float(part.removed.mean()))
+        st.caption(f"{BETWEEN[chosen]}: what is not shown took {rest} of each row on average, over all heads.")
     st.caption(
         "Nothing is hidden from any token: a [MASK] looks to both sides. Click another word above to mask it, and see "
-        "which heads look for it."
+        "where the heads look from its blank."
     )

@@ -10,7 +10,7 @@ from engine.cloze import Cloze
 from engine.noise import Noised, NoiseKind, noise
 from engine.restoration import Attempt, Restoration, restore
 from pages import _shared
-from pages._cloze_view import MOST_SEED, VIEW, ClozeView
+from pages._cloze_view import MOST_SEED, VIEW, ClozeView, larger
 
 NOISES: dict[NoiseKind, str] = {
     "mask": "Mask words",
@@ -68,10 +68,10 @@ def options() -> None:
         if view.noise in OF_WORDS:
             shares = sorted({*SHARES, view.share})
             st.select_slider(
-                "Share of the words",
+                "Share of words",
                 shares,
                 format_func=lambda share: f"{share:.0%}",
-                width=150,
+                width=160,
                 **VIEW.widget("share"),
             )
         st.number_input("Seed", 0, MOST_SEED, width=110, **VIEW.widget("seed"))
@@ -112,7 +112,7 @@ def _attempt(attempt: Attempt, noised: Noised, number: int, theme: viz.Theme) ->
     st.markdown(
         f"Told {_shared.literal(attempt.told)}: **{attempt.right} of {len(attempt.spans)}** places are as they were."
     )
-    st.html(viz.text_change(noised.original, attempt.filled.input.first, lang="en", theme=theme))
+    st.html(viz.text_change(noised.original, attempt.filled.input.first, lang="en", theme=larger(theme)))
     with st.container(key=f"restored {number}"):
         st.html(
             viz.small_table(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
+import viz
 from engine.catalogue import ModelCard
 from engine.cloze import Cloze
 from engine.cloze_text import ClozeInput
@@ -167,11 +168,11 @@ def given(card: ModelCard, view: ClozeView) -> ClozeInput:
     """
     try:
         return _shared.computed(card, _read, view.first, view.second, view.masked, view.taken, view.whole)
-    except InputError as reason:
+    except InputError as reason:  # which counts words from 0, as addresses do not
         if isinstance(reason, EmptyInput | InputTooLong | UnknownCharacters) or not (view.masked or view.taken):
             raise
         found = _shared.computed(card, _read, view.first, view.second, (), (), view.whole)
-        st.warning(_shared.literal(f"{reason} What the address masks was left out."))
+        st.warning("The address masks a word, or fills a blank, that this text does not have: its masks were left out.")
         VIEW.change(masked=(), taken=(), blank=0)
         VIEW.touch()
         return found
@@ -179,6 +180,11 @@ def given(card: ModelCard, view: ClozeView) -> ClozeInput:
 
 def _read(cloze: Cloze, first: str, second: str, masked: tuple[int, ...], taken: Taken, single: bool) -> ClozeInput:
     return cloze.read(first, second, masked, taken, single=single)
+
+
+def larger(theme: viz.Theme) -> viz.Theme:
+    """The theme with the type size of texts that stand beside figures."""
+    return replace(theme, font_size=round(theme.font_size * scale()))
 
 
 def scale() -> float:

@@ -27,7 +27,7 @@ MOST_SAMPLES = 10
 LONGEST = 300  # tokens of a sample
 MOST_TAKEN = 1_000  # tokens in an address
 MOST_BRANCHES = 40
-MOST_WALKED = 10_000  # tokens of all branches
+MOST_WALKED = 5_000  # tokens of all branches
 FULL = "gen full"
 ANEW = "Change the prompt to begin with none."
 NEEDS: Mapping[Section, frozenset[Capability]] = {
@@ -179,6 +179,8 @@ def complete(view: GenView, addressed: bool) -> tuple[GenView, list[str]]:
     if card.name != name:  # ids of one model mean nothing to another
         view = replace(view, taken=(), branches=(), kept=(), gone=())
     view = replace(view, model=card.identity)
+    if view.look != View() and view.look.map != "decoder":  # the only map there is
+        view = replace(view, look=replace(view.look, map="decoder"))
     if view.taken:
         view = replace(view, branches=with_path(view.branches, view.taken))
     if view.prompt is None:
@@ -250,9 +252,7 @@ def go_to(path: Ids) -> None:
     branches = with_path(view.branches, path)
     problem = ""
     if len(path) > MOST_TAKEN:
-        problem = (
-            f"{len(path):,} tokens are too many, and {MOST_TAKEN:,} can be taken. Make the text the prompt."
-        )
+        problem = f"{len(path):,} tokens are too many, and {MOST_TAKEN:,} can be taken. Make the text the prompt."
     elif len(branches) > MOST_BRANCHES or sum(map(len, branches)) > MOST_WALKED:
         problem = f"{len(view.branches)} branches are drawn, and there is no room for more. {ANEW}"
     if problem:

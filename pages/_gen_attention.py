@@ -22,7 +22,8 @@ MAPS = {"decoder": "Text → text before"}
 WRITES = 20  # tokens
 HELP = (
     "A row is the step that read its token and predicted the next one: point at it to see both. A token sees only "
-    "itself and those before it. Rows of the output are the steps that made it."
+    "itself and those before it. Rows of the output are the steps that made it; the last token has no row, since "
+    "nothing was predicted after it yet."
 )
 
 

@@ -6,11 +6,10 @@ import streamlit as st
 
 import viz
 from engine.errors import SaccadeError
-from engine.prose_tokens import as_typed
 from pages import _gen_controls, _gen_sample, _shared
-from pages._gen import VIEW, all_cards, card_of, options_of, scale, text_so_far
+from pages._gen import VIEW, all_cards, card_of, options_of, text_so_far
 from pages._gen_save import File, csv_of
-from pages._gen_text import following, note, rows
+from pages._gen_text import following, note, paragraphs, rows
 
 
 def draw(theme: viz.Theme) -> list[File]:
@@ -36,7 +35,7 @@ def draw(theme: viz.Theme) -> list[File]:
                 continue
             said = "".join(one.text for one in drawn)
             with st.container(border=True):
-                _shared.plain_text(f"… {as_typed(said).strip()}", size=f"{scale():g}rem")
+                paragraphs(f"… {said.strip()}")
             note(found.note)
             lines.append((card.identity, prompt, said))
     if not view.presenter:

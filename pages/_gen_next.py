@@ -50,7 +50,7 @@ def by_hand(card: ModelCard, theme: viz.Theme) -> list[File]:
         _buttons(card, view, found)
         if not view.presenter:
             st.caption(
-                "Click a token on the right to take it, one of the output above to go back to it. What was taken "
+                "Click one of the next tokens to take it, one of the output above to go back to it. What was taken "
                 "otherwise stays a branch of the tree."
             )
     with right:

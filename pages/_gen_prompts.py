@@ -9,13 +9,14 @@ import streamlit as st
 
 import viz
 from engine.catalogue import ModelCard
+from engine.errors import SaccadeError
 from engine.generator import Generator
 from engine.surprise import logprobs_along
 from pages import _gen_controls, _gen_sample, _shared
-from pages._gen import VIEW, GenView, options_of, scale
+from pages._gen import VIEW, GenView, options_of
 from pages._gen_examples import TASKS, Shots
 from pages._gen_save import File, csv_of
-from pages._gen_text import following, note, rows
+from pages._gen_text import following, note, paragraphs, rows
 from viz.components.choices import percentage
 
 ANSWERS = 20  # tokens of a sample: an answer is short
@@ -42,7 +43,10 @@ def draw(theme: viz.Theme) -> list[File]:
     lines = []
     for (field, title), column in zip(FIELDS.items(), st.columns(3, gap="medium"), strict=True):
         with column:
-            lines.append((title, *_shot(card, view, field, title, answer, theme)))
+            try:
+                lines.append((title, *_shot(card, view, field, title, answer, theme)))
+            except SaccadeError as reason:  # of one prompt: the others can still be read and changed
+                st.warning(_shared.literal(str(reason)))
     return [
         File(
             "Prompts, CSV",
@@ -91,7 +95,7 @@ def _shot(
     drawn = _gen_sample.sampled(card, prompt, (), replace(options_of(view), max_length=ANSWERS))
     said = "".join(one.text for one in drawn)
     with st.container(border=True):
-        _shared.plain_text(f"…{said}", size=f"{scale():g}rem")
+        paragraphs(f"…{said}")
     return prompt, answer, probability, said
 
 

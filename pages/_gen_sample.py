@@ -17,7 +17,7 @@ from engine.types import BeamTree, Drawn, Hypothesis
 from pages import _gen_controls, _shared
 from pages._gen import VIEW, GenView, Ids, into_prompt, options_of, prompt_of, scale, take
 from pages._gen_save import File, csv_of
-from pages._gen_text import note, running_text
+from pages._gen_text import note, paragraphs, running_text
 from viz.components.beam import BeamView, beam, beam_data
 
 MOMENT = 0.1  # seconds between two drawings of a text that grows
@@ -96,7 +96,7 @@ def _one(card: ModelCard, view: GenView, theme: viz.Theme) -> list[File]:
         def show(so_far: Sequence[Drawn]) -> None:
             state["gen partly"] = tuple(so_far)
             with place:
-                _shared.plain_text(as_typed(before + "".join(one.text for one in so_far)), size="1.1rem")
+                paragraphs(before + "".join(one.text for one in so_far))
 
         state["gen partly"] = ()
         drawn = sampled(card, prompt, view.taken, options, lambda: _stop(asked), show)
@@ -197,7 +197,7 @@ def _card(card: ModelCard, view: GenView, tree: BeamTree, rank: int, one: Hypoth
     kept = rank in view.kept
     ids = path_ids(tree, one.node)
     with st.container(border=True, key=f"gen sample {rank}"):
-        _shared.plain_text(("★ " if kept else "") + as_typed(one.text).strip(), size=f"{scale():g}rem")
+        paragraphs(("★ " if kept else "") + one.text.strip())
         score = f"{one.score:.1f}".replace("-", "−")
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"{one.length} tokens, log-probability {score}")

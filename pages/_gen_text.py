@@ -146,6 +146,13 @@ def summary(found: NextToken) -> str:
     return f"{len(found.choices)} of {found.of:,} tokens; {drawn}; entropy {found.entropy:.2f} bits"
 
 
+def paragraphs(text: str) -> None:
+    """A text as it is, each of its paragraphs on a line of its own."""
+    with st.container(gap=None):
+        for one in filter(str.strip, text.split("\n")):
+            _shared.plain_text(one, size=f"{1.1 * scale():g}rem")
+
+
 def note(said: str | Sequence[str]) -> None:
     """What is to be said of a text."""
     for one in (said,) if isinstance(said, str) else said:

@@ -184,7 +184,8 @@ def _random(generator: Generator, theme: viz.Theme) -> RandomText:
     st.caption(f"{how} {end}")
     if backed := len(drawn.backed_off):
         what = "word has an outline: its pair has" if backed == 1 else "words have an outline: their pairs have"
-        st.caption(f"{backed} {what} nothing after it in the table, so the last word alone had to do.")
+        them = "it" if backed == 1 else "them"
+        st.caption(f"{backed} {what} nothing after {them} in the table, so the last word alone had to do.")
     return drawn
 
 
@@ -193,7 +194,7 @@ def _random(generator: Generator, theme: viz.Theme) -> RandomText:
 
 def _upload(card: ModelCard) -> None:
     st.markdown(
-        f"Count the words of a text file (.txt, UTF-8, up to {MOST_CHARACTERS:,} characters). It stays on this "
+        f"Count the words of a text file (.txt, UTF-8, 100 words to {MOST_CHARACTERS:,} characters). It stays on this "
         "machine, and is forgotten when you close the page; a link does not hold it."
     )
     st.file_uploader("A text file", type="txt", key="gen own file", on_change=_count, args=(card,))

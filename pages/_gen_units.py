@@ -29,7 +29,7 @@ def draw(theme: viz.Theme) -> list[File]:
     st.subheader("Hidden units", anchor=False)
     text = text_so_far(_shared.generator(card), VIEW.current())
     if not text.strip():
-        st.info("There is no text yet to fire at. Take a character, or type a prompt.")
+        st.info("There is no text yet for the units to fire at. Take a character, or type a prompt.")
         return files
     record: CellRecord = _shared.computed_arrays(card, unit_record, text)
     return [*files, *_units(card, record, theme)]

@@ -113,7 +113,9 @@ def show() -> None:
 def scores(card: ModelCard) -> str:
     """What was measured of these weights, in one line of Markdown."""
     found = " · ".join(line for _, line in score_rows(card))
-    return f"Measured: {found} · `{card.identity}`" if found else f"Not measured yet for these weights: `{card.identity}`."
+    return (
+        f"Measured: {found} · `{card.identity}`" if found else f"Not measured yet for these weights: `{card.identity}`."
+    )
 
 
 def section(card: ModelCard, view: ClozeView, theme: viz.Theme) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 import streamlit as st
 
 from engine.analysis import merge_words
@@ -54,30 +56,29 @@ def page() -> None:
         with left:
             hero(card, PRESETS["tired"])
         with right:
-            st.subheader("What you can do", anchor=False)
+            st.subheader("What you can do with a sentence", anchor=False)
             st.markdown(ABILITIES)
-            st.page_link("pages/translate.py", label="Translate a sentence of your own", icon=":material/translate:")
-            st.page_link(
-                "pages/coreference.py",
-                label="What does “it” refer to, and which head decides?",
-                icon=":material/call_split:",
-            )
-            st.page_link("pages/beam.py", label="Watch a translation being searched", icon=":material/account_tree:")
-            st.page_link("pages/memorization.py", label="How far back does a network look?", icon=":material/history:")
-            st.page_link(
-                "pages/alignment.py", label="Which word became which?", icon=":material/align_horizontal_left:"
-            )
-            st.page_link("pages/generate.py", label="Which word comes next?", icon=":material/edit_note:")
-            st.page_link("pages/cloze.py", label="Which word is missing?", icon=":material/question_mark:")
-            st.page_link(
-                "pages/models.py", label="How the models were made, and what they score", icon=":material/inventory_2:"
-            )
+        st.subheader("Every page asks a question", anchor=False)
+        _in_rows(list(PAGES), page_card)
         st.subheader("Begin with an example", anchor=False)
-        names = list(PRESETS)
-        for start in range(0, len(names), CARDS):
-            for column, name in zip(st.columns(CARDS), names[start : start + CARDS], strict=False):
-                with column:
-                    preset_card(card, name, PRESETS[name])
+        _in_rows(list(PRESETS), lambda name: preset_card(card, name, PRESETS[name]))
+
+
+def _in_rows(names: Sequence[str], draw: Callable[[str], None]) -> None:
+    """Cards side by side, `CARDS` to a row."""
+    for start in range(0, len(names), CARDS):
+        for column, name in zip(st.columns(CARDS), names[start : start + CARDS], strict=False):
+            with column:
+                draw(name)
+
+
+def page_card(name: str) -> None:
+    """One page: the question that it answers, and what it shows."""
+    icon, title, question, shows = PAGES[name]
+    with st.container(border=True, key=f"page {name}", height="stretch"):
+        st.markdown(f"**{question}**")
+        st.caption(shows)
+        st.page_link(f"pages/{name}.py", label=title, icon=f":material/{icon}:")
 
 
 ABILITIES = """
@@ -86,14 +87,58 @@ ABILITIES = """
 - **All heads** at a glance, each with its pattern; one click opens it.
 - **Heatmap** of one head, of two side by side, or of their difference.
 - **Edit the translation** and see what the model makes of your words.
-- **Coreference**: two sentences that differ in a word; which heads look at the right noun, and which of them matter:
-  switch heads off, swap them, or make them look elsewhere.
-- **Beam search**: the tree of a search that really ran, step by step; force a node and see where it goes.
-- **Memorization**: five networks complete the word you type; see which earlier letters each suggestion rests on.
-- **Alignment**: recurrent networks with and without attention beside the Transformer, step by step.
-- **Generate**: a trigram, a character LSTM and a GPT continue your text; every probability, and where each word looks.
-- **Cloze**: mask words of a sentence, or noise it, and see what a BERT puts there.
 - **Save** SVG, PNG, CSV, NPZ, a page that works offline, and a link that restores the view.
 """
+PAGES: Mapping[str, tuple[str, str, str, str]] = {
+    "translate": (
+        "translate",
+        "Translate",
+        "What became of my sentence?",
+        "A sentence of your own, and what every head looked at on the way.",
+    ),
+    "coreference": (
+        "call_split",
+        "Coreference",
+        "What does “it” refer to?",
+        "Two sentences that differ in a word: which heads look at the right noun, and which of them matter.",
+    ),
+    "beam": (
+        "account_tree",
+        "Beam search",
+        "How is an output searched?",
+        "The tree of a search that really ran, step by step; force a node and see where it goes.",
+    ),
+    "memorization": (
+        "history",
+        "Memorization",
+        "How far back does it look?",
+        "Five networks complete the word you type; see which earlier letters each suggestion rests on.",
+    ),
+    "alignment": (
+        "align_horizontal_left",
+        "Alignment",
+        "Which word became which?",
+        "Recurrent networks with and without attention beside the Transformer, step by step.",
+    ),
+    "generate": (
+        "edit_note",
+        "Generate",
+        "Which word comes next?",
+        "Counts, a character LSTM and a GPT continue your text: every probability, and where each word looks.",
+    ),
+    "cloze": (
+        "question_mark",
+        "Cloze",
+        "Which word is missing?",
+        "Mask words of a sentence, or noise it, and see what a BERT puts there.",
+    ),
+    "models": (
+        "inventory_2",
+        "Models",
+        "How were they made?",
+        "The data, the command, the curve, the scores and the limits of each.",
+    ),
+}
+"""The pages by their files: icon, title, the question it asks, and what it shows."""
 
 page()

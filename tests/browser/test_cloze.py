@@ -142,3 +142,5 @@ def test_one_text_looks_at_the_other(opened: Callable[..., Reader]) -> None:
     assert "sun" in ticks and "river" not in ticks
     labels = tab.page.locator(".st-key-heatmap .ytick text").all_text_contents()
     assert "river" in labels and "sun" not in labels
+    titles = [tab.page.locator(f".st-key-heatmap .{axis}title").text_content() for axis in "xy"]
+    assert titles == ["looks at token", "token"]

@@ -114,6 +114,10 @@ def test_tokens_are_taken_and_gone_back_to_and_the_address_opens_the_same(opened
     reader.page.keyboard.press("Enter")
     expect(reader.tokens).to_have_count(begun + 1, timeout=PATIENCE)
     reader.settled()
+    tree = reader.page.locator(".st-key-tree")
+    expect(tree.locator(".readout")).to_contain_text("sum so far")
+    expect(tree.locator(".readout")).not_to_contain_text("rank")  # nobody searched
+    expect(tree.locator(".caption")).to_be_hidden()
     again = opened(**reader.address)
     expect(again.tokens).to_have_count(begun + 1, timeout=PATIENCE)
     assert again.address == reader.address

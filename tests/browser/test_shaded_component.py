@@ -30,11 +30,12 @@ if st.checkbox("longer"):
 labels = ["<s>", *(text.strip() or text for text in texts[1:])]
 values = np.arange(len(texts), dtype=float)
 values[0] = np.nan
-groups = (-1, *(0,) * (len(texts) - 1))
+groups = (-1, *(1,) * (len(texts) - 1))  # of two groups one has no token: the legend leaves it out
 picked = shaded(
     shaded_data(
         labels, texts, values, titles=[""] * 2 + ["the animal's line"] + [""] * (len(texts) - 3), limits=(0, 5),
-        legend="surprise (bits)", groups=groups, group_names=("first",), mode="pick", theme=theme, name="Surprise",
+        legend="surprise (bits)", groups=groups, group_names=("unseen", "first"), mode="pick", theme=theme,
+        name="Surprise",
     ),
     key="surprise",
 ).picked

@@ -260,7 +260,7 @@ def test_a_trace_has_the_models_own_maps_of_all_tokens():
     assert np.triu(found.weights[0, 0], k=1).any() and np.tril(found.weights[0, 0], k=-1).any()  # both directions
     assert found.query_tokens is given.tokens is found.key_tokens is trace.source
     assert trace.request.model.startswith("tiny-bert@") and trace.request.text == given.tokens.text
-    assert trace.notes == given.notes != ()
+    assert trace.notes == given.notes != () and found.source_name == ""  # there is no other text to tell it from
 
 
 def test_a_trace_is_of_what_was_put_in():

@@ -61,21 +61,30 @@ def test_too_long_a_prompt_is_cut_from_the_left_with_a_note():
     assert f"has {len(whole.tokens) - 1} tokens and the model sees {CONTEXT} at once" in found.notes[0]
     assert f"the last {len(found.tokens)}" in found.notes[0]
     assert f"from “{found.text[found.tokens.spans[0][0] :][:30]}" in found.notes[0]
-    assert "from “aaaaaaaaaa" in tiny_char_lm().prompt("a" * 600).notes[0], "where no word ends, too"
+    assert "from “aaaaaaaaaa" in tiny_char_lm().prompt("a" * (REACH + 100)).notes[0], "where no word ends, too"
     assert generator.text_of(text, ()) == found.text, "the text stays whole, only its beginning is not read"
 
 
 def test_a_recurrent_network_is_given_the_end_of_a_long_prompt_and_counts_read_all():
-    text = "The cat ran. " * 60
+    text = "The cat ran. " * (REACH // 10)
     found = tiny_char_lm().prompt(text)
     assert len(found.tokens) == REACH and found.cut == len(found.text) - REACH
-    assert f"is given {REACH} at most" in found.notes[0]
+    assert f"is given {REACH:,} at most" in found.notes[0]
     assert tiny_trigram().prompt(text).cut == 0
 
 
 def test_a_prompt_beyond_all_measure_is_refused(generator):
     with pytest.raises(InputTooLong, match="Shorten it"):
         generator.prompt("cat " * LONGEST)
+    with pytest.raises(InputTooLong, match="Shorten it"):  # however little is left of it
+        generator.prompt("cat" + " " * 10 * LONGEST)
+
+
+def test_a_model_tells_which_tokens_it_may_say():
+    gpt, counts = tiny_gpt(), tiny_trigram()
+    assert gpt.says(()) and gpt.says((10, 11, gpt.end))
+    assert not any(map(gpt.says, ((gpt.front,), (-1,), (len(gpt.tokenizer),), (gpt.end, 10))))
+    assert counts.says((1, 2)) and not counts.says((0,))
 
 
 def test_what_is_unknown_is_named(generator):

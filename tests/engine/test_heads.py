@@ -225,6 +225,19 @@ def test_even_attention_is_broad_in_the_shortest_text():
     assert names(heads("decoder", causal_even(2), queries=tokens("a", "b"))) == [["broad"]]
 
 
+@pytest.mark.parametrize("labels", [("x", "y"), ("x", "y", "z"), ("u", "v", "w", "x")])
+def test_a_text_that_looks_at_another_has_no_neighbours_there(labels):
+    """Fewer rows than keys, as many, and more: position i of one text is not position i of the other."""
+    keys, rows = tokens("a", "b", "c"), len(labels)
+    weights = np.array([pointing([min(row, 2) for row in range(rows)], 3), pointing([0] * rows, 3)], dtype=np.float32)
+    part = AttentionMap("encoder", weights[None], tokens(*labels), keys, None)
+    scores = head_scores(part)
+    for name in ("previous token", "next token", "same token"):
+        assert not scores[name].any()
+    assert scores["first token"][0].tolist() == pytest.approx([1 / rows, 1.0])
+    assert head_patterns(part)[0][1].name == "first token"
+
+
 def test_what_even_attention_does_wholly_names_no_head():
     """All keys but the first are punctuation: looking there is no sign of anything."""
     dots = tokens("a", ".", "!", "?")

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.cloze_text import MASK
-from engine.errors import EmptyInput, InputError
-from engine.noise import NOISES, Noised, noise
+from engine.errors import EmptyInput, InputError, InputTooLong
+from engine.noise import LONGEST, NOISES, Noised, noise
 
 TEXT = "The animal didn't cross the street. It was too tired, said the old man. Nobody knew why!"
 WORDS = 17
@@ -133,6 +133,8 @@ def test_bad_input_says_what_to_do(kind):
         noise(" .,! ", kind)
     with pytest.raises(InputError, match=r"has a \[MASK\] already.*Put a word in its place"):
         noise("The [mask] was old. It sat.", kind)
+    with pytest.raises(InputTooLong, match="Shorten it"):
+        noise("a" * (LONGEST + 1), kind)
     with pytest.raises(InputError, match="A seed is 0 or more"):
         noise(TEXT, kind, -1)
     for share in (0, 1.1, float("nan")):

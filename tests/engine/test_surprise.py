@@ -100,4 +100,6 @@ def test_texts_that_cannot_be_used():
         generator.surprise("▁")
     with pytest.raises(InputTooLong, match="Shorten it"):
         generator.surprise("a" * (LONGEST + 1))
+    with pytest.raises(InputTooLong, match="Shorten it"):  # however little is left of it
+        generator.surprise("a" + " " * 10 * LONGEST)
     assert len(logprobs_along(generator, (generator.front,))) == 0

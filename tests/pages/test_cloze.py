@@ -11,10 +11,11 @@ from dataclasses import replace
 import pytest
 import streamlit as st
 
+from engine.cloze_answers import Blank, Candidate
 from engine.cloze_text import MASK
 from pages import _shared
 from pages._cloze_examples import examples, unrelated
-from pages._cloze_fill import said_of_own
+from pages._cloze_fill import names_of, said_of_own
 from pages._cloze_save import candidates_csv, candidates_json
 from pages._cloze_text import PUT_IN, pressed_to, words_of
 from pages._cloze_view import CANDIDATES, ClozeView
@@ -62,7 +63,7 @@ def test_the_first_view_is_an_example_with_its_words_masked():
     assert header["labels"][0] == "[CLS]" and header["labels"][-1] == "[SEP]" and header["mode"] == "toggle"
     (rows,) = received(page, "choices")
     assert len(rows["rows"]) == CANDIDATES
-    assert "Not measured yet" in said(page.caption)
+    assert "Measured: " in said(page.caption) and CARD.identity in said(page.caption)
 
 
 def test_a_text_is_asked_for_and_the_address_opens_it_again():
@@ -239,3 +240,10 @@ def test_the_presenter_hides_what_is_not_needed():
     page = sound(opened(first=TEXT, masked="4", presenter="1"))
     assert words(page)["scale"] > 1 and received(page, "choices")[0]["scale"] > 1
     assert not [one for one in page.button if one.label == "Show all words"] and not page.get("file_uploader")
+
+
+def test_blanks_of_a_word_of_several_pieces_say_which_of_them_they_are():
+    own = Candidate(5, "x", " x", 0.5, 1)
+    blanks = [Blank(place, word, name, own, (own,)) for place, word, name in ((2, 2, "a"), (4, 4, "bc"), (5, 4, "bc"))]
+    assert names_of(blanks) == ["1 · a", "2 · bc (1 of 2)", "3 · bc (2 of 2)"]
+    assert names_of([Blank(1, 1, None, None, (own,)), Blank(2, 2, None, None, (own,))]) == ["1 · [MASK]", "2 · [MASK]"]

@@ -18,6 +18,7 @@ from pages._cloze_noise import CAN
 from pages._cloze_pronoun import verdict, words_of
 from pages._cloze_view import MOST_SEED
 from tests.pages.cloze_page import (
+    LONGEST,
     SECOND,
     TEXT,
     address_of,
@@ -75,9 +76,8 @@ def test_a_pair_is_swapped_and_given_an_unrelated_second_text():
 
 
 def test_a_pair_that_leaves_no_room_for_other_sentences_is_asked_all_the_same():
-    first = " ".join(["The dog slept in the sun."] * 40)
-    while len(small().read(first, "A dog.")) > LONGEST:
-        first = first.rpartition(" ")[0]
+    room = LONGEST - len(small().read("a", "A dog."))
+    first = "a " * (room // len(small().tokenizer.pieces("a")))
     page = sound(opened(section="follows", first=first, second="A dog."))
     assert len(page.metric) == 2 and not page.table and "no room" in said(page.caption)
 
@@ -96,7 +96,9 @@ def test_given_words_are_compared_in_both_sentences():
     cloze, table = small(), html(page)
     for sentence in (ONE, OTHER):
         for score in cloze.compare(cloze.read(sentence), ("animal", "street")):
-            assert percentage(score.probability).replace("<", "&lt;") in table and f">{score.share:.0%}<" in table
+            assert (
+                percentage(score.probability).replace("<", "&lt;") in table and f">{percentage(score.share)}<" in table
+            )
     assert len(received(page, "choices")) == 2 and "The model prefers" in said(page.markdown)
     assert "too little to know it" in said(page.caption)
 
@@ -132,8 +134,18 @@ def test_our_pair_opens_by_itself_and_others_by_a_click():
     assert (view(page).one, view(page).other) == (first.first, first.second)
 
 
+def test_sentences_of_spaces_are_none_and_ours_are_shown():
+    page = sound(opened(section="pronoun", one=" ", other="  "))
+    assert page.text_input(key="cloze one").value == examples("pronouns")[0].first
+
+
 @pytest.mark.parametrize(
-    ("one", "typed", "needed"), [("No blank here.", "animal", "Nothing is masked"), (ONE, " ", "no words to compare")]
+    ("one", "typed", "needed"),
+    [
+        ("No blank here.", "animal", "Nothing is masked"),
+        (ONE, " ", "no words to compare"),
+        (ONE, " ".join(f"dog{number}" for number in range(11)), "Leave 10 of them"),
+    ],
 )
 def test_what_cannot_be_compared_is_said(one, typed, needed):
     page = opened(section="pronoun", one=one, words=typed)
@@ -222,6 +234,13 @@ def test_one_text_looks_at_the_other(part):
     removed = 1 - weights[:, :, rows][..., columns].sum(-1, dtype=np.float64).mean()
     assert f"{BETWEEN[part]}: what is not shown took {percentage(removed)}" in said(page.caption)
     assert address_of(page)["between"] == part
+
+
+@pytest.mark.parametrize("part", ["AB", "BA"])
+@pytest.mark.parametrize("second", ["A dog.", f"{SENTENCES} {TEXT}"])
+def test_all_heads_of_one_text_that_looks_at_another(part, second):
+    page = sound(opened(section="heads", first=TEXT, second=second, between=part, look="view.grid"))
+    assert len(received(page, "grid")) == 1
 
 
 def test_a_single_text_has_no_filter_and_a_masked_word_is_in_the_map():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,7 +11,6 @@ import pytest
 import streamlit as st
 
 from engine.decoding.options import SampleOptions
-from engine.errors import InputError
 from engine.generator import Generator
 from pages import _gen, _shared
 from pages._gen import GenView, complete, with_path
@@ -186,7 +186,6 @@ def test_the_beginning_of_a_text_is_a_prompt():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"taken": "99999"}, "never says"),
         ({"temperature": "0"}, "temperature must be above 0"),
         ({"top_p": "2"}, "top-p above 0"),
         ({"prompt": "a" * 20_001}, "Shorten it"),
@@ -209,6 +208,21 @@ def test_a_prompt_is_asked_for_and_what_was_taken_is_over():
     assert view(page).prompt == "A dog" and view(page).taken == view(page).branches == ()
 
 
+def test_a_look_without_a_map_is_of_the_only_one_and_what_is_not_there_is_named():
+    page = opened(section="attention", look="layer.99~heads.1")
+    assert not page.exception and "layer=99" in said(page.warning)
+    assert view(page).look.heads == (0,) and view(page).look.map == "decoder"
+
+
+def test_a_file_with_half_characters_and_thousands_of_names_opens_with_a_few_sentences():
+    odd = {"saccade": 1, "page": "generate", "\ud800": "x", "model": "gpt\ud800", "a" * 9_000: "y"}
+    _, problems = CODEC.from_file(json.dumps(odd | {f"name {n}": "" for n in range(900)}).encode())
+    assert len(problems) == 6 and "897 more names" in problems[-1] and max(map(len, problems)) < 120
+    " ".join(problems).encode("utf-8")
+    with pytest.raises(ValueError, match=r"of the page \?\. Open it there"):
+        CODEC.from_file(json.dumps({"saccade": 1, "page": "\ud800"}).encode())
+
+
 def test_too_many_branches_are_refused(monkeypatch):
     page = opened(taken=written(ids("the mat")))
     before = view(page).branches
@@ -217,7 +231,7 @@ def test_too_many_branches_are_refused(monkeypatch):
     page = click(page, "Most probable")  # another branch
     assert not page.exception and not page.error and "Change the prompt" in said(page.warning)
     assert view(page).branches == before and view(page).taken == ()
-    assert not click(page, "To the prompt").warning, "it is said once"
+    assert not page.run().warning, "it is said once"
 
 
 def test_too_many_tokens_are_refused_by_a_click_and_in_an_address(monkeypatch):

@@ -17,6 +17,7 @@ from engine.decoding.options import SampleOptions
 from engine.errors import InputError, WeightsMissing
 from engine.generator import Generator
 from engine.models.trigram import Trigram
+from engine.surprise import logprobs_along
 from pages import _gen_save, _shared
 from pages._gen import VIEW
 from pages._gen_attention import trace_of
@@ -194,6 +195,12 @@ def test_the_answer_after_a_prompt_beyond_the_context_is_no_likelier_than_its_fi
     found = math.log(answer_probability(generator, prompt, "A dog"))
     bits = logprobs_along(generator, after)[len(before) - 1 :]
     assert found == pytest.approx(float(bits.sum()), rel=1e-4)
+
+
+def test_a_prompt_that_is_too_long_leaves_the_others_to_be_read_and_changed():
+    page = opened(section="prompts", zero="a" * 20_001, one="The dog", few="The cat", answer="sat")
+    assert not page.exception and not page.error and "Shorten it" in said(page.warning)
+    assert len(drawn(page, "choices")) == 2 and page.text_area(key="gen shot few").value == "The cat"
 
 
 def test_prompts_are_edited_and_each_has_its_rows():

@@ -18,12 +18,15 @@ KINDS = ("gpt", "char-lm", "trigram", "bert")
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """They are the only models."""
-    for name in [name for name, card in MODELS.items() if card.family not in KINDS]:
-        monkeypatch.delitem(MODELS, name)
+def alone() -> Iterator[None]:
+    """They are the only models; after it the catalogue is as it was, in its order."""
+    before = dict(MODELS)
+    MODELS.clear()
+    MODELS.update({name: card for name, card in before.items() if card.family in KINDS})
     st.cache_data.clear()
     yield
+    MODELS.clear()
+    MODELS.update(before)
     st.cache_data.clear()
 
 

@@ -328,7 +328,7 @@ class BeamFigure extends BeamRecord {
     const has = (state) => this.trees.some(({ nodes }) => nodes.some((node) => node.state === state));
     const sampled = this.trees.some((tree) => tree.sampled);
     return [
-      ["kept", sampled ? "drawn" : "kept", has("kept")],
+      ["kept", sampled ? "drawn" : "kept", has("kept") && !this.trees.every((tree) => this.taken(tree))],
       ["pruned", "pruned", has("pruned")],
       ["finished", "finished", has("finished")],
       ["cut", "cut at the limit", has("cut")],

@@ -165,7 +165,7 @@ class Beam extends BeamFigure {
     const { header } = this;
     const names = this.trees.map((tree) => tree.title).join("; ");
     this.frame.setAttribute("aria-label", `${names}. Arrow keys left and right follow the tree, up and down the ranks; Enter chooses, Space plays, plus and minus zoom.`);
-    this.bar.hidden = header.controls === "none";
+    this.bar.hidden = this.spoken.hidden = header.controls === "none";
     this.prune.parentElement.hidden = !this.trees.some(({ nodes }) => nodes.some(({ state }) => state === "pruned"));
     this.scrubber.max = this.end;
     this.lines = this.trees.map(() => make("div", { class: "line", dir: "auto" }));

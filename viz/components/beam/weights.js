@@ -150,9 +150,14 @@ class BeamRecord {
     return ended.join(" · ");
   }
 
+  /** Whether nobody searched: a reader took the tokens, and none of them was ranked or kept. */
+  taken(tree) {
+    return !tree.stopped && !tree.hypotheses.length;
+  }
+
   backtracking(tree) {
     const [best] = tree.hypotheses;
-    if (!best && !tree.stopped) return "All steps";  // nobody searched: a reader took the tokens
+    if (this.taken(tree)) return "All steps";
     const stopped = `The ${tree.sampled ? "draw" : "search"} stopped: ${tree.stopped}.`;
     if (!best) return `${stopped} No hypothesis was finished`;
     const from = tree.sampled ? "most probable sample" : "best hypothesis";
@@ -185,9 +190,12 @@ class BeamRecord {
     if (tree.sampled) marks.push(`${node.count} of ${count(tree.total, "sample")}`);
     if (node.best && moment >= this.end) marks.push("on the best path");
     if (node.greedy) marks.push("on the greedy path");
+    const sum = `${this.taken(tree) ? "sum so far" : "score"} ${minus(node.score, 3)}`;
+    const numbers = [chance(node.logprob), `log-probability ${minus(node.logprob, 3)}`, sum];
+    if (this.taken(tree)) return { name: quoted(node.title ?? node.label), numbers, place: [`step ${node.step}`], text: isolated(this.textOf(node)) };
     return {
       name: quoted(node.title ?? node.label),
-      numbers: [chance(node.logprob), `log-probability ${minus(node.logprob, 3)}`, `score ${minus(node.score, 3)}`],
+      numbers,
       place: [`step ${node.step}`, `rank ${node.rank + 1}`, this.fate(node, moment), ...marks],
       text: isolated(this.textOf(node)),
     };

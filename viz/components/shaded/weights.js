@@ -63,8 +63,8 @@ class ShadedTokens {
 
   /** What the legend tells beside the scale: [class, text, colour]. */
   keys() {
-    const { group_names, group_colours, legend, blank, mode } = this.header;
-    const groups = group_colours.map((colour, n) => ["line", group_names[n] ?? "", colour, n]).filter(([, name]) => name);
+    const { groups: used, group_names, group_colours, legend, blank, mode } = this.header;
+    const groups = group_colours.map((colour, n) => ["line", group_names[n] ?? "", colour, n]).filter(([, name, , n]) => name && used.includes(n));
     return [
       ...groups,
       ...(legend?.unknown ? [["dots", "no value"]] : []),
