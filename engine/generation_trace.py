@@ -70,7 +70,7 @@ def trace_of(generator: Generator, prompt: str, taken: Sequence[int]) -> Trace:
         read=read,
         predicted=predicted,
         translation=said,
-        maps={"decoder": AttentionMap("decoder", weights, read, read, predicted)},
+        maps={"decoder": AttentionMap("decoder", weights, read, read, predicted, source_name="")},
         token_logprobs=np.minimum(chosen, 0.0),
         alternatives=tuple(tuple(zip(map(label, ids), values, strict=True)) for ids, values in rows),
         device=generator.device,
@@ -121,5 +121,5 @@ def saliency_of(generator: Generator, trace: Trace, mode: Mode = "one-hot", repo
     with guard_memory(generator.device):
         found = connectivity(model, trace.read.ids, trace.predicted.ids, mode, report=report)
     norms = found.relative * found.peaks[:, None]
-    gradients = GradientMap("decoder", mode, norms, found.peaks.copy(), trace.read, trace.predicted, trace.read)
+    gradients = GradientMap("decoder", mode, norms, found.peaks.copy(), trace.read, trace.predicted, trace.read, "")
     return Saliency(trace.request, mode, {"decoder": gradients})

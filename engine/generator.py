@@ -250,7 +250,9 @@ class Generator:
     def _note(self, tokens: Tokens, unknown: float) -> str:
         notes = [backed_off(self.model, tokens)] if isinstance(self.model, Trigram) else []
         if unknown >= RARE:
-            notes.append(f"Something outside its vocabulary has {unknown:.1%}: that is left out here and never drawn.")
+            notes.append(
+                f"Something outside its vocabulary has {100 * unknown:.1f} %: that is left out here and never drawn."
+            )
         return " ".join(filter(None, notes))
 
     # ---- samples ----

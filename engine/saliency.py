@@ -52,6 +52,7 @@ class GradientMap:
         read: T tokens or words.
         predicted: T tokens or words, which name the rows.
         keys: K tokens or words, which name the columns.
+        source_name: see `AttentionMap`.
     """
 
     kind: Side
@@ -61,6 +62,7 @@ class GradientMap:
     read: Tokens
     predicted: Tokens
     keys: Tokens
+    source_name: str = "source"
 
     def __post_init__(self) -> None:
         assert self.norms.shape == (len(self.read), len(self.keys)) and len(self.read) == len(self.predicted)
@@ -87,6 +89,7 @@ class GradientMap:
             ("whole model",),
             (_NORMS[self.mode],),
             measure,
+            self.source_name,
         )
 
 
@@ -188,6 +191,7 @@ def merge_words(gradients: GradientMap) -> GradientMap:
         merge_tokens(gradients.read, _words_at(gradients.read, [row[0] for row in rows])),
         merge_tokens(gradients.predicted, rows),
         merge_tokens(gradients.keys, columns),
+        gradients.source_name,
     )
 
 

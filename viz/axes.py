@@ -109,13 +109,14 @@ def kind_title(attention: AttentionMap) -> str:
 
 def headings(attention: AttentionMap) -> tuple[str, str]:
     """What the rows (who looks) and the columns (where) are called: one name each."""
+    before = "output so far" if attention.source_name else "text so far"  # of which a prompt may be a part
     if attention.measure != "attention":
-        return "token predicted", f"moved by {'source' if attention.kind == 'cross' else 'output so far'}"
+        return "token predicted", f"moved by {'source' if attention.kind == 'cross' else before}"
     if attention.kind == "encoder":
         name = attention.source_name
         return f"{name} token".strip(), f"looks at {name or 'token'}"
     if attention.kind == "decoder":
-        return "token read", "looks at output so far"
+        return "token read", f"looks at {before}"
     return ("token read" if attention.predicted_tokens is None else "token predicted"), "looks at source"
 
 

@@ -64,7 +64,7 @@ class AttentionMap:
         head_names: the same for heads.
         measure: what the weights are. Gradients come in this form to be drawn; their rows do not sum to 1, and what
             merges or reduces attention means nothing for them.
-        source_name: what a screen calls the text that an encoder reads; "" where there is no other text beside it.
+        source_name: what a screen calls the text that an encoder reads; "" where a model has one text and no other.
     """
 
     kind: Kind

@@ -135,7 +135,7 @@ def test_the_next_token_by_hand():
     # of 15/16 that can be said, a has 8/15 = .533, with b .8, with c .933, which is the first to have .85
     assert [choice.after for choice in found.choices] == pytest.approx([8 / 14, 4 / 14, 2 / 14], abs=FLOAT32)
     assert found.entropy == pytest.approx(1.875, abs=FLOAT32) and (found.kept, found.of) == (3, 4)
-    assert "6.2%" in found.note and "never drawn" in found.note
+    assert "6.2 %" in found.note and "never drawn" in found.note
     line = generator.next_token("ab", (), SampleOptions(top_k=2), 9).choices[-1]
     assert (line.label, line.text, line.after, line.count) == ("↵", "\n", 0, None)
 

@@ -56,6 +56,14 @@ def test_an_encoder_that_reads_the_only_text_has_no_source(make_map):
     assert headings(alone) == headings(merge_words(alone)) == ("token", "looks at token")
 
 
+def test_what_continues_a_text_looks_at_the_text(make_map):
+    """A prompt is no output, and there is nothing else to read."""
+    alone = replace(make_map("decoder", ["<s>", "a", "b"]), source_name="")
+    assert headings(alone) == headings(merge_words(alone)) == ("token read", "looks at text so far")
+    moved = replace(gradients(make_map, "decoder"), source_name="")
+    assert headings(moved) == ("token predicted", "moved by text so far")
+
+
 def test_rows_of_gradients_are_named_by_what_they_predict(make_map):
     made = gradients(make_map, "decoder")
     assert headings(made) == ("token predicted", "moved by output so far")
