@@ -67,6 +67,7 @@ def draw(theme: viz.Theme) -> None:
         special=r"Special tokens (\<s>)",
         gradients=gradients,
         sides=("decoder",),
+        playback=True,
         model=card.identity,
     )
     _views.explore(card, trace, theme, below, host)

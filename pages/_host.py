@@ -28,7 +28,7 @@ class Host:
         special: what a screen calls the choice of special tokens.
         gradients: makes a trace's gradients; None where there are none to be shown.
         sides: the maps that gradients have, the first one to begin with.
-        playback: whether there is something to play: an encoder, then a decoder that looks at it.
+        playback: whether there is something to play: a text that was written token by token.
         arriving: whether a request file was opened that the whole page has still to show.
         prepare: gives the trace that is drawn, after controls of the page's own.
         page: the page's view, whose field `look` is what is explored; None for the Translate page.
@@ -54,6 +54,7 @@ def host_of(
     special: str = "Special tokens",
     gradients: Gradients | None = None,
     sides: Sequence[Side] = (),
+    playback: bool = False,
     prepare: Callable[[Trace], Trace] = lambda trace: trace,
     **made: Any,
 ) -> Host:
@@ -66,6 +67,7 @@ def host_of(
         special: see `Host`.
         gradients: see `Host`.
         sides: see `Host`.
+        playback: see `Host`.
         prepare: see `Host`.
         made: fields of its view that the page itself knows, such as the model.
     """
@@ -76,7 +78,7 @@ def host_of(
         special=special,
         gradients=gradients,
         sides=sides,
-        playback=False,
+        playback=playback,
         arriving=page.arriving,
         prepare=prepare,
         page=page,

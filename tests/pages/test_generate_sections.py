@@ -230,9 +230,11 @@ def test_one_causal_map_over_prompt_and_output_in_every_view():
         assert "View" in labels and "Who looks at whom" not in labels
 
 
-def test_the_playback_of_another_page_is_shown_as_lines():
-    page = sound(opened(section="attention", look="view.playback"))
-    assert len(drawn(page, "lines")) == 1
+def test_the_text_is_played_token_by_token():
+    page = sound(opened(section="attention", look="view.playback~step.2"))
+    ((header, _),) = drawn(page, "playback")
+    assert header["written"] == "text" and set(header["maps"]) == {"decoder"} and header["start"]["step"] == 1
+    assert len(header["probabilities"]) == len(trace_of(small("gpt"), PROMPT, ()).predicted)
 
 
 def test_gradients_are_drawn_in_place_of_attention():

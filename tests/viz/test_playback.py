@@ -57,6 +57,14 @@ def test_there_is_a_step_for_each_encoder_layer_and_each_token_written(maps: Map
     assert header["probabilities"] == pytest.approx([0.9, 0.5, 0.25, 0.004], abs=1e-6)  # rounded to 6 digits
 
 
+def test_what_continues_a_text_has_no_output_of_its_own(maps: Maps) -> None:
+    header, _ = unpack(playback_data(maps, LOGPROBS, (), PlaybackView()))
+    assert header["written"] == "output" and header["title"].startswith("Translation")
+    alone: Maps = {"decoder": replace(maps["decoder"], source_name="")}
+    header, _ = unpack(playback_data(alone, LOGPROBS, (), PlaybackView()))
+    assert header["written"] == "text" and header["title"].startswith("A text") and header["source"] == []
+
+
 def test_alternatives_are_the_best_beside_the_token_chosen(maps: Maps) -> None:
     header, _ = unpack(playback_data(maps, LOGPROBS, ALTERNATIVES, PlaybackView()))
     labels = [[label for label, _ in step] for step in header["alternatives"]]

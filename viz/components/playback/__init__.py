@@ -87,9 +87,11 @@ def playback_data(
             "keys": len(attention.key_tokens),
         }
     source = next((given[kind].key_tokens for kind in ("encoder", "cross") if kind in given), None)
+    alone = (given.get("decoder") or given["cross"]).source_name == ""  # one text, prompt and all that follows it
     header = {
         **theme_header(theme, scale),
-        "title": "Translation, step by step",
+        "title": "A text, step by step" if alone else "Translation, step by step",
+        "written": "text" if alone else "output",
         "file_name": file_name,
         "maps": described,
         "source": token_header(source) if source else [],

@@ -79,7 +79,7 @@ class PlaybackFigure extends PlaybackWeights {
       if (best) parts.push(`looks at ${best} in the ${where}`);
     };
     look("cross", header.source, "source");
-    look("decoder", header.output, "output");
+    look("decoder", header.output, header.written);
     const layer = state.layer === null ? "mean of layers" : this.decoderLayers[state.layer];
     return [...parts, `${rule} (${layer})`].join(" · ");
   }

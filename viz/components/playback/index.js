@@ -158,10 +158,10 @@ class Playback extends PlaybackFigure {
       cell.append(make("span", { class: "chance", text: row ? this.chances[row - 1] : "" }));
       if (row) cell.addEventListener("click", () => this.go(this.layers + row - 1, { grow: false }));
     });
-    this.headings = { a: encoder ? "source" : "", ab: encoder ? "encoder attention" : "", b: header.source.length ? "source" : "", bc: cross ? "cross-attention" : "", c: "output", lane: decoder ? "self-attention" : "" };
+    this.headings = { a: encoder ? "source" : "", ab: encoder ? "encoder attention" : "", b: header.source.length ? "source" : "", bc: cross ? "cross-attention" : "", c: header.written, lane: decoder ? "self-attention" : "" };
     this.heads = Object.fromEntries(Object.entries(this.headings).map(([name, text]) => [name, make("div", { class: `heading ${name}`, text })]));
     this.columns = Object.fromEntries(
-      Object.entries({ a: "Source as it enters", b: "Source as the encoder leaves it", c: "Output" })
+      Object.entries({ a: "Source as it enters", b: "Source as the encoder leaves it", c: header.written === "text" ? "Text" : "Output" })
         .map(([name, text]) => [name, make("div", { class: `column ${name}`, role: "list", "aria-label": text }, this.cells[name])]),
     );
     for (const [name, column] of Object.entries(this.columns)) {
@@ -169,7 +169,7 @@ class Playback extends PlaybackFigure {
       column.addEventListener("pointerleave", () => this.point(name, -1));
     }
     this.canvas = make("canvas", { role: "img" });
-    this.figure = make("div", { class: "figure", tabindex: 0, role: "group", "aria-label": `${header.title}: Space plays, arrow keys left and right step, up and down choose a source token` }, [
+    this.figure = make("div", { class: "figure", tabindex: 0, role: "group", "aria-label": `${header.title}: Space plays, arrow keys left and right step${header.source.length ? ", up and down choose a source token" : ""}` }, [
       ...Object.values(this.heads), ...Object.values(this.columns), make("div", { class: "sheet" }, [this.canvas]),
     ]);
     if (!encoder) this.figure.style.setProperty("--ab", "0px");
