@@ -99,10 +99,12 @@ def count_alphabet(books: Iterable[str], least: int = LEAST) -> tuple[str, ...]:
     """The characters that the books have so many times at least, and the line break that every text is read after, most
     frequent first; at most `MOST`.
     """
-    counts: Counter[str] = Counter({LINE: least})
+    counts: Counter[str] = Counter()
     for book in books:
         counts.update(book)
-    return tuple(sorted((c for c, n in counts.items() if n >= least), key=lambda c: (-counts[c], c))[:MOST])
+    counts[LINE] = max(counts[LINE], least)
+    ranked = sorted((c for c, n in counts.items() if n >= least), key=lambda c: (-counts[c], c))
+    return tuple(ranked if LINE in ranked[:MOST] else [*ranked[: MOST - 1], LINE])[:MOST]
 
 
 def encode_characters(books: Iterable[str], alphabet: Sequence[str]) -> np.ndarray:
