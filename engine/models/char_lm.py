@@ -19,7 +19,7 @@ class CharLMConfig:
     """Shape of the network.
 
     Attributes:
-        characters: number of character ids.
+        characters: number of character ids, unknown ones included; training takes as many as its text has.
         embedding: width of a character's vector.
         width: of every layer.
         layers: depth.

@@ -121,7 +121,7 @@ def prepare(data: Path, folder: Path, size: int = VOCABULARY, tokenizer: Path | 
     Args:
         data: folder with the texts.
         folder: gets tokenizer.model, subwords.npz, alphabet.json, characters.npz, prepared.json.
-        size: pieces of the subword vocabulary.
+        size: pieces of the subword vocabulary; 0 where only characters are wanted, and no file of subwords.
         tokenizer: a sentencepiece model to use instead of a new one.
 
     Raises:
@@ -130,18 +130,22 @@ def prepare(data: Path, folder: Path, size: int = VOCABULARY, tokenizer: Path | 
     paths = {"train": find_text(data, TRAIN), "valid": find_text(data, HELD_OUT)}
     books = {part: read_prose(path) for part, path in paths.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    model = tokenizer.read_bytes() if tokenizer else train_subwords(books["train"], size)
-    (folder / TOKENIZER).write_bytes(model)
-    subwords = Subwords(model)
+    streams: dict[str, Stream] = {}
+    pieces = 0
+    if size:
+        model = tokenizer.read_bytes() if tokenizer else train_subwords(books["train"], size)
+        (folder / TOKENIZER).write_bytes(model)
+        subwords = Subwords(model)
+        pieces = len(subwords)
+        streams = {part: encode_subwords(texts, subwords) for part, texts in books.items()}
+        tokens: dict[str, Any] = {
+            f"{part}.{name}": getattr(stream, name)
+            for part, stream in streams.items()
+            for name in ("ids", "sentences", "books")
+        }
+        np.savez(folder / SUBWORDS, **tokens)
     alphabet = count_alphabet(books["train"])
-    streams = {part: encode_subwords(texts, subwords) for part, texts in books.items()}
-    tokens: dict[str, Any] = {
-        f"{part}.{name}": getattr(stream, name)
-        for part, stream in streams.items()
-        for name in ("ids", "sentences", "books")
-    }
     characters: dict[str, Any] = {part: encode_characters(texts, alphabet) for part, texts in books.items()}
-    np.savez(folder / SUBWORDS, **tokens)
     np.savez(folder / CHARACTERS, **characters)
     write_json(folder / ALPHABET, {"characters": "".join(alphabet)})
     write_json(
@@ -150,7 +154,7 @@ def prepare(data: Path, folder: Path, size: int = VOCABULARY, tokenizer: Path | 
             "characters": {part: sum(len(book) + 1 for book in texts) for part, texts in books.items()},
             "tokens": {part: len(stream.ids) for part, stream in streams.items()},
             "books": {part: len(texts) for part, texts in books.items()},
-            "vocabulary": {"subwords": len(subwords), "characters": len(alphabet) + 1},
+            "vocabulary": {"subwords": pieces, "characters": len(alphabet) + 1},
             "sha256": {part: sha256_of(path) for part, path in paths.items()},
         },
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ def run_training(
     """
     run.mkdir(parents=True, exist_ok=True)
     folder = prepared_text(config, run, data, prepared, initial)
+    config = fitted(config, folder)
     start = load_initial(config, folder, initial) if initial else None
     record_run(config, run, folder, initial, {"command": command, "hardware": hardware(device)})
     torch.manual_seed(config.seed)
@@ -83,7 +84,7 @@ def prepared_text(
     """The folder with the text of a run: the given one, the one in the run's folder, or one made now from the data.
 
     Raises:
-        ConfigError: there is none of them, or it was made for another vocabulary.
+        ConfigError: there is none of them.
     """
     folder = prepared or run / PREPARED
     if prepared:
@@ -92,14 +93,25 @@ def prepared_text(
         if data is None:
             raise ConfigError("There is no text to learn from. Give --data DIR, or --prepared FOLDER.")
         tokenizer = initial / TOKENIZER if initial and (initial / TOKENIZER).is_file() else None
-        size = 0 if isinstance(config.model, CharLMConfig) else config.model.vocabulary
-        prepare(data, folder, **({"size": size} if size else {}), tokenizer=tokenizer)
-    about = read_json(folder / ABOUT)
-    known = about["vocabulary"]["characters" if isinstance(config.model, CharLMConfig) else "subwords"]
-    wanted = config.model.characters if isinstance(config.model, CharLMConfig) else config.model.vocabulary
-    if known != wanted:
-        raise ConfigError(f"{folder} has a vocabulary of {known}, and {config.name} wants {wanted}. Prepare it again.")
+        prepare(data, folder, 0 if isinstance(config.model, CharLMConfig) else config.model.vocabulary, tokenizer)
     return folder
+
+
+def fitted(config: LanguageTraining, folder: Path) -> LanguageTraining:
+    """The run on a prepared text: a character model knows as many characters as the text has.
+
+    Raises:
+        ConfigError: the text was cut into another number of subwords.
+    """
+    known, model = read_json(folder / ABOUT)["vocabulary"], config.model
+    if isinstance(model, CharLMConfig):
+        return replace(config, model=replace(model, characters=known["characters"]))
+    if known["subwords"] != model.vocabulary:
+        raise ConfigError(
+            f"{folder} has a vocabulary of {known['subwords']}, and {config.name} wants {model.vocabulary}. "
+            "Prepare it again."
+        )
+    return config
 
 
 def load_initial(config: LanguageTraining, folder: Path, initial: Path) -> dict[str, Tensor]:

@@ -129,13 +129,21 @@ def test_a_run_without_text_is_refused(prepared, tmp_path):
         run_training(config, tmp_path / "run", 60, data=tmp_path)
 
 
-@pytest.mark.parametrize(("kind", "changes"), [("gpt", {"vocabulary": 65}), ("char-lm", {"characters": 99})])
-def test_a_text_with_another_vocabulary_is_refused(prepared, tmp_path, kind, changes):
-    config = settings(kind, prepared)
-    other = replace(config, model=replace(config.model, **changes))
-    wanted = next(iter(changes.values()))
-    with pytest.raises(ConfigError, match=rf"has a vocabulary of \d+, and {kind} wants {wanted}\. Prepare it again"):
+def test_a_text_with_another_vocabulary_is_refused(prepared, tmp_path):
+    config = settings("gpt", prepared)
+    other = replace(config, model=replace(config.model, vocabulary=65))
+    with pytest.raises(ConfigError, match=r"has a vocabulary of 64, and gpt wants 65\. Prepare it again"):
         run_training(other, tmp_path / "run", 60, prepared=prepared)
+
+
+def test_a_character_model_knows_the_characters_of_its_text_and_needs_no_subwords(data, prepared, tmp_path):
+    config = settings("char-lm", prepared, updates=2)
+    other = replace(config, model=replace(config.model, characters=99))
+    run_training(other, tmp_path / "run", 60, data=data)
+    assert language_config(read_json(tmp_path / "run" / "config.json"), "config.json") == config.model
+    assert not (tmp_path / "run" / "prepared" / "tokenizer.model").exists()
+    with pytest.raises(ConfigError, match=r"has a vocabulary of 0, and gpt wants 64"):
+        run_training(settings("gpt", prepared), tmp_path / "gpt", 60, prepared=tmp_path / "run" / "prepared")
 
 
 def test_another_run_in_the_folder_is_refused(prepared, gpt):
