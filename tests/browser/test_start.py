@@ -20,6 +20,6 @@ def test_a_link_opens_its_page_with_menu_and_style(browser: Browser, path: str) 
         expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible(timeout=PATIENCE)
         if "grid" in path:
             expect(page.locator(".st-key-grid canvas").first).to_be_visible(timeout=PATIENCE)
-        expect(page.get_by_role("link", name="Models").first).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_role("link", name="Alignment").first).to_be_visible(timeout=PATIENCE)
         assert page.get_by_text("permalink", exact=True).count() == 0
         page.context.close()
