@@ -138,7 +138,8 @@ class Codec(Generic[V]):
             except Invalid as reason:
                 problems.append(f"“{name}={text[:40]}” in the address could not be used: {reason}.")
         if more := len(unknown[NAMED:]):
-            problems.append(f"{more:,} more names in the address mean nothing here; they were left out.")
+            said = "name in the address means" if more == 1 else "names in the address mean"
+            problems.append(f"{more:,} more {said} nothing here and {'was' if more == 1 else 'were'} left out.")
         return replace(self.fresh, **values), problems  # type: ignore[type-var]
 
     def without_text(self, parameters: Mapping[str, str]) -> dict[str, str]:
