@@ -67,7 +67,7 @@ LANGUAGE: dict[str, ModelCard] = {
         data=(_BOOKS,),
         licence="Apache-2.0",
         limits=(
-            "It spells most words right and strings them into clauses, but keeps no thread over a sentence.",
+            "It predicts the same text worse than gpt and worse than counting word triples: see bits per character.",
             "It knows 80 characters, those that the books have 500 times at least; others are read as unknown.",
             *_ENGLISH,
         ),
@@ -90,8 +90,8 @@ LANGUAGE: dict[str, ModelCard] = {
         licence="Apache-2.0",
         limits=(
             "It writes sentences that sound like a novel and mean little; over a paragraph it loses the thread.",
-            "It cannot follow instructions, and examples in a prompt (few-shot) hardly help it: that takes models a "
-            "thousand times its size.",
+            "It was trained to continue books and nothing else: it was never taught to follow instructions or the examples "
+            "in a prompt.",
             *_ENGLISH,
         ),
         notes=(

@@ -9,6 +9,7 @@ import streamlit as st
 import viz
 from engine.branches import ROOT, node_at, path_ids
 from engine.catalogue import ModelCard
+from engine.decoding.options import SampleOptions
 from engine.generator import Generator
 from engine.types import BeamTree, Choice, NextToken
 from pages import _gen_controls, _shared
@@ -79,12 +80,17 @@ def _next(card: ModelCard, view: GenView, found: NextToken, theme: viz.Theme) ->
     note(found.note)
 
 
+def _drawn(generator: Generator, prompt: str, taken: Ids, options: SampleOptions) -> int:
+    """The first token of a sample."""
+    return next(generator.stream(prompt, taken, options)).token
+
+
 def _buttons(card: ModelCard, view: GenView, found: NextToken | None) -> None:
     generator = _shared.generator(card)
     with st.container(horizontal=True):
         if st.button("Draw one", icon=":material/casino:", disabled=found is None, help="As the filled bars say."):
             options = replace(options_of(view), seed=view.seed + len(view.taken), max_length=1)
-            take(next(generator.stream(prompt_of(view), view.taken, options)).token)
+            take(_shared.computed(card, _drawn, prompt_of(view), view.taken, options))
             st.rerun()
         best: tuple[Choice, ...] = found.choices[:1] if found else ()
         st.button(

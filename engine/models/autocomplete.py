@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from engine.characters import CHARACTERS
 from engine.errors import ConfigError, InputTooLong, Unsupported
+from engine.models.counts import check_counts
 from engine.models.recurrent import CellKind, Recording, RecurrentStack, State
-from engine.models.taps import NO_TAPS, UNTAPPED, Taps
+from engine.models.taps import NO_TAPS, Taps, watching
 from engine.models.transformer import EncoderLayer, TransformerConfig, sinusoids
 
 BodyKind = Literal["rnn", "gru", "lstm", "nlstm", "transformer"]
@@ -50,9 +51,7 @@ class AutocompleteConfig:
     def __post_init__(self) -> None:
         if self.cell not in get_args(BodyKind):
             raise ConfigError(f"cell {self.cell!r}: choose one of {', '.join(get_args(BodyKind))}.")
-        for name in ("words", "characters", "embedding", "width", "layers", "heads", "feedforward", "max_length"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} {getattr(self, name)}: it must be at least 1.")
+        check_counts(self, "words", "characters", "embedding", "width", "layers", "heads", "feedforward", "max_length")
         if self.cell == "transformer" and (self.width % self.heads or self.width % 2 or self.embedding != self.width):
             raise ConfigError(
                 f"A transformer of width {self.width} needs it to be even, divisible by heads {self.heads}, and equal "
@@ -230,11 +229,7 @@ class Autocomplete(nn.Module):
             raise Unsupported(_no_attention(config.cell))
         batch, long = ids.shape
         maps = torch.empty(config.layers, batch, config.heads, long, long, device=ids.device)
-        watched: Taps = {**taps} | {
-            ("decoder", layer): replace(taps.get(("decoder", layer), UNTAPPED), weights=buffer)
-            for layer, buffer in enumerate(maps)
-        }
-        return AutocompleteMaps(self(ids, watched), maps)
+        return AutocompleteMaps(self(ids, watching(taps, {"decoder": maps})), maps)
 
     def run_with_states(self, ids: Tensor) -> AutocompleteStates:
         """`forward` on the explicit path, with every hidden state and gate.

@@ -5,16 +5,17 @@ Source: Devlin et al. 2019, "BERT: Pre-training of Deep Bidirectional Transforme
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.errors import ConfigError, InputTooLong
+from engine.errors import InputTooLong
+from engine.models.counts import check_counts
 from engine.models.gpt import STANDARD_DEVIATION
-from engine.models.taps import NO_TAPS, UNTAPPED, Taps
+from engine.models.taps import NO_TAPS, Taps, watching
 from engine.models.transformer import ACTIVATIONS, EncoderLayer, TransformerConfig
 
 SEGMENTS = 2
@@ -49,9 +50,7 @@ class BertConfig:
     pad: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("vocabulary", "width", "heads", "layers", "feedforward", "context"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} {getattr(self, name)}: it must be at least 1.")
+        check_counts(self, "vocabulary", "width", "heads", "layers", "feedforward", "context")
         _ = self.shape  # raises what is wrong with width, heads, norm and activation
 
     @property
@@ -167,9 +166,5 @@ class Bert(nn.Module):
         batch, long = ids.shape
         self.check_length(long)
         maps = torch.empty(self.config.layers, batch, self.config.heads, long, long, device=ids.device)
-        watched: Taps = {**taps} | {
-            ("encoder", layer): replace(taps.get(("encoder", layer), UNTAPPED), weights=buffer)
-            for layer, buffer in enumerate(maps)
-        }
-        logits, following = self(ids, segments, watched)
+        logits, following = self(ids, segments, watching(taps, {"encoder": maps}))
         return BertMaps(logits, following, maps)

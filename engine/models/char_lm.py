@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from engine.errors import ConfigError
+from engine.models.counts import check_counts
 from engine.models.recurrent import Recording, RecurrentStack, State
 
 
@@ -31,9 +31,7 @@ class CharLMConfig:
     layers: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("characters", "embedding", "width", "layers"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} {getattr(self, name)}: it must be at least 1.")
+        check_counts(self, "characters", "embedding", "width", "layers")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.errors import ConfigError, InputTooLong
-from engine.models.taps import NO_TAPS, UNTAPPED, Taps
+from engine.errors import InputTooLong
+from engine.models.counts import check_counts
+from engine.models.taps import NO_TAPS, Taps, watching
 from engine.models.transformer import EncoderLayer, TransformerConfig
 
 STANDARD_DEVIATION = 0.02  # of initial weights, as in GPT-2 and BERT
@@ -42,9 +43,7 @@ class GPTConfig:
     context: int = 256
 
     def __post_init__(self) -> None:
-        for name in ("vocabulary", "width", "heads", "layers", "feedforward", "context"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} {getattr(self, name)}: it must be at least 1.")
+        check_counts(self, "vocabulary", "width", "heads", "layers", "feedforward", "context")
         _ = self.shape  # raises what is wrong with width, heads and activation
 
     @property
@@ -160,11 +159,7 @@ class GPT(nn.Module):
         batch, long = ids.shape
         self.check_length(long)
         maps = torch.empty(self.config.layers, batch, self.config.heads, long, long, device=ids.device)
-        watched: Taps = {**taps} | {
-            ("decoder", layer): replace(taps.get(("decoder", layer), UNTAPPED), weights=buffer)
-            for layer, buffer in enumerate(maps)
-        }
-        return GPTMaps(self(ids, watched), maps)
+        return GPTMaps(self(ids, watching(taps, {"decoder": maps})), maps)
 
     def encode(self, source: Tensor) -> GPTState:
         """Step protocol: the state after reading tokens (B, T); T may be 0."""

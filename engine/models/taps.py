@@ -5,8 +5,8 @@ Nothing of a run stays on a model, so that threads can share one: a forward gets
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -48,3 +48,14 @@ Taps = Mapping[Place, Tap]
 
 UNTAPPED = Tap()
 NO_TAPS: Taps = {}
+
+
+def watching(taps: Taps, buffers: Mapping[Kind, Iterable[Tensor]]) -> Taps:
+    """The same taps, and those that write down every attention weight.
+
+    Args:
+        taps: what else a forward writes down or changes.
+        buffers: for each kind of attention one buffer a layer, float32 (B, H, Q, K).
+    """
+    places = {(kind, layer): buffer for kind, some in buffers.items() for layer, buffer in enumerate(some)}
+    return {**taps} | {place: replace(taps.get(place, UNTAPPED), weights=buffer) for place, buffer in places.items()}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from engine.errors import ConfigError
 from engine.models.attention import MultiHeadAttention
-from engine.models.taps import NO_TAPS, UNTAPPED, Tap, Taps
+from engine.models.taps import NO_TAPS, Tap, Taps, watching
 from engine.types import Kind
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -380,12 +380,7 @@ class Transformer(nn.Module):
             "decoder": torch.empty(config.decoder_layers, *shape, wide, wide, device=device),
             "cross": torch.empty(config.decoder_layers, *shape, wide, long, device=device),
         }
-        watched: Taps = {
-            (kind, layer): replace(taps.get((kind, layer), UNTAPPED), weights=buffer)
-            for kind, buffers in maps.items()
-            for layer, buffer in enumerate(buffers)
-        }
-        return TransformerMaps(self(source, target, watched), **maps)
+        return TransformerMaps(self(source, target, watching(taps, maps)), **maps)
 
     def _decoder_layers(self) -> Iterator[DecoderLayer]:
         for layer in self.decoder:
@@ -420,10 +415,6 @@ class Transformer(nn.Module):
         """`step`, and where each row looks in the source: float32 (B, decoder layers, H, S)."""
         config, wide = self.config, state.layers[0].memory_key.shape[2]
         weights = torch.empty(config.decoder_layers, len(tokens), config.heads, 1, wide, device=tokens.device)
-        own = state.taps(state.length)
-        watched: Taps = {**own} | {
-            ("cross", layer): replace(own.get(("cross", layer), UNTAPPED), weights=buffer)
-            for layer, buffer in enumerate(weights)
-        }
+        watched = watching(state.taps(state.length), {"cross": weights})
         logprobs, state = self.step(state, tokens, watched)
         return logprobs, state, weights[:, :, :, 0].transpose(0, 1)

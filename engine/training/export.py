@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
+from torch import nn
 
 from engine.cards import CURVE, TRAINING
 from engine.catalogue import ModelCard
@@ -51,25 +52,83 @@ def export(run: Path, card: ModelCard, pairs: Sequence[Pair]) -> dict[str, Any]:
         InputError: sacrebleu is not installed.
     """
     require_sacrebleu()
-    missing = [name for name in (WEIGHTS, TOKENIZER, LOG, RECORD) if not (run / name).is_file()]
+    record = finished(run, TOKENIZER)
+    config = translator_config(record["config"]["model"], RECORD)
+
+    def compare(rounded: Path) -> dict[str, Any]:
+        return rounding(config, card, (run / WEIGHTS, rounded), run / TOKENIZER, pairs)
+
+    return ship(
+        run,
+        card,
+        TOKENIZER,
+        record,
+        record["initial"],
+        training_record(run, record, lambda: translator(config), "pairs"),
+        compare,
+    )
+
+
+def finished(run: Path, vocabulary: str) -> dict[str, Any]:
+    """The record of a finished run.
+
+    Args:
+        run: its folder.
+        vocabulary: the file in it that tells what token ids mean.
+
+    Raises:
+        ConfigError: a file is missing.
+    """
+    missing = [name for name in (WEIGHTS, vocabulary, LOG, RECORD) if not (run / name).is_file()]
     if missing:
         raise ConfigError(f"{run} is no finished run: {missing[0]} is missing. Finish it with `saccade train` first.")
-    record = read_json(run / RECORD)
-    config = translator_config(record["config"]["model"], RECORD)
+    return read_json(run / RECORD)
+
+
+def ship(
+    run: Path,
+    card: ModelCard,
+    vocabulary: str,
+    record: Mapping[str, Any],
+    initial: str | None,
+    about: Mapping[str, Any],
+    compare: Callable[[Path], dict[str, Any]],
+) -> dict[str, Any]:
+    """Write a finished run of any family into the model's asset folder.
+
+    Where it went on from the weights that ship, their curve and record stay before its own.
+
+    Args:
+        run: its folder.
+        card: which model it becomes.
+        vocabulary: the file that tells what token ids mean.
+        record: of the run.
+        initial: `name@sha256[:8]` of the shipped weights that it went on from; None for none.
+        about: what the card says of the run.
+        compare: what rounding changed, of the rounded weights' path.
+
+    Returns:
+        "sha256" by file name, to be put into the catalogue, and what `compare` found as "rounding".
+
+    Raises:
+        ConfigError: the weights that the run went on from were replaced.
+    """
     with tempfile.TemporaryDirectory() as temporary:  # the shipped files change only once all is measured
         folder = Path(temporary)
         save_weights(safetensors.torch.load_file(run / WEIGHTS), folder / WEIGHTS)
         write_json(folder / CONFIG, record["config"]["model"])
-        shutil.copyfile(run / TOKENIZER, folder / TOKENIZER)
-        before = earlier_runs(card, record["initial"])
+        shutil.copyfile(run / vocabulary, folder / vocabulary)
+        before = earlier_runs(card, initial)
         write_curve(run / LOG, card.folder / CURVE if before else None, folder / CURVE)
-        found = rounding(config, card, (run / WEIGHTS, folder / WEIGHTS), folder / TOKENIZER, pairs)
-        made = training_record(config, run, record) | {"rounding": found}
-        write_json(folder / TRAINING, made | ({"before": before} if before else {}))
+        found = compare(folder / WEIGHTS)
+        write_json(folder / TRAINING, {**about, "rounding": found} | ({"before": before} if before else {}))
         card.folder.mkdir(parents=True, exist_ok=True)
         for file in folder.iterdir():
             shutil.copyfile(file, card.folder / file.name)
-    return {"sha256": {name: sha256_of(card.folder / name) for name in card.sha256}, "rounding": found}
+    return {
+        "sha256": {name: sha256_of(card.folder / name) for name in (WEIGHTS, vocabulary, CONFIG)},
+        "rounding": found,
+    }
 
 
 def earlier_runs(card: ModelCard, initial: str | None) -> list[dict[str, Any]]:
@@ -95,16 +154,24 @@ def write_curve(log: Path, earlier: Path | None, path: Path) -> None:
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
 
 
-def training_record(config: TranslatorConfig, run: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """What the card says of the run: command, time, hardware, tokens, size, settings."""
+def training_record(run: Path, record: Mapping[str, Any], model: Callable[[], nn.Module], *read: str) -> dict[str, Any]:
+    """What the card says of the run: command, time, hardware, tokens, size, settings.
+
+    Args:
+        run: its folder.
+        record: of the run.
+        model: makes one of the same shape.
+        read: which of the record's entries say what text was learnt from.
+    """
     last = json.loads((run / LOG).read_text("utf-8").splitlines()[-1])
-    settings = {key: value for key, value in record["config"].items() if key not in ("model", "name")}
+    with torch.device("meta"):  # shapes only, no memory
+        parameters = sum(parameter.numel() for parameter in model().parameters())
     return {
-        **{key: record[key] for key in ("command", "hardware", "torch", "initial", "pairs")},
+        **{key: record[key] for key in ("command", "hardware", "torch", "initial", *read)},
         **{key: last[key] for key in ("minutes", "tokens")},
         "steps": last["step"],
-        "parameters": sum(parameter.numel() for parameter in translator(config).parameters()),
-        "settings": settings,
+        "parameters": parameters,
+        "settings": {key: value for key, value in record["config"].items() if key not in ("model", "name")},
     }
 
 

@@ -13,6 +13,7 @@ import engine
 from engine import catalogue, cli_training
 from engine.cards import CURVE, TRAINING, completion_scores, markdown, memory_figures, scores_of
 from engine.errors import ConfigError, Unsupported
+from engine.training import updates
 from engine.training.autocomplete import loop
 from engine.training.autocomplete.config import CONFIGS, AutocompleteTraining
 from engine.training.config import to_json
@@ -22,7 +23,7 @@ from engine.weights import CONFIG, WEIGHTS, read_json, sha256_of, write_json
 @pytest.fixture(autouse=True)
 def own_allocator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "keep_freed_memory", lambda: None)
-    monkeypatch.setattr(loop, "LOG_SECONDS", 0.0)
+    monkeypatch.setattr(updates, "LOG_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-import torch
-
-from engine.cards import CURVE, TRAINING
 from engine.catalogue import ModelCard
-from engine.errors import ConfigError
 from engine.models.autocomplete import Autocomplete, AutocompleteConfig
-from engine.training.autocomplete.checkpoint import LOG
 from engine.training.autocomplete.run import WORDS
 from engine.training.autocomplete.scores import read
 from engine.training.autocomplete.text import HELD_OUT, Text, encode, find_text, read_books, split_held_out
-from engine.training.export import earlier_runs, write_curve
+from engine.training.export import finished, ship, training_record
 from engine.training.run import RECORD
-from engine.weights import CONFIG, WEIGHTS, from_json, load_weights, read_json, save_weights, sha256_of, write_json
+from engine.weights import WEIGHTS, from_json, load_weights
 
 COMPARED = 500  # sequences on which outputs before and after rounding are compared
 
@@ -42,47 +33,22 @@ def export(run: Path, card: ModelCard, data: Path) -> dict[str, Any]:
     Raises:
         ConfigError: the run is not finished, the text is missing, or the weights that it went on from were replaced.
     """
-    missing = [name for name in (WEIGHTS, CONFIG, WORDS, LOG, RECORD) if not (run / name).is_file()]
-    if missing:
-        raise ConfigError(f"{run} is no finished run: {missing[0]} is missing. Give it more --minutes to finish first.")
-    record, config = read_json(run / RECORD), from_json(AutocompleteConfig, read_json(run / CONFIG), CONFIG)
+    record = finished(run, WORDS)
+    config = from_json(AutocompleteConfig, record["config"]["model"], RECORD)
     books = read_books(find_text(data, HELD_OUT))
     text = split_held_out(encode(books, (run / WORDS).read_text("utf-8").split()))[0]
-    length = record["config"]["length"]
-    with tempfile.TemporaryDirectory() as temporary:  # the shipped files change only once all is measured
-        folder = Path(temporary)
-        save_weights(safetensors.torch.load_file(run / WEIGHTS), folder / WEIGHTS)
-        write_json(folder / CONFIG, record["config"]["model"])
-        shutil.copyfile(run / WORDS, folder / WORDS)
-        before = earlier_runs(card, identity(card, record["initial"]))
-        write_curve(run / LOG, card.folder / CURVE if before else None, folder / CURVE)
-        found = rounding(config, (run / WEIGHTS, folder / WEIGHTS), text, length)
-        made = training_record(config, run, record) | {"rounding": found}
-        write_json(folder / TRAINING, made | ({"before": before} if before else {}))
-        card.folder.mkdir(parents=True, exist_ok=True)
-        for file in folder.iterdir():
-            shutil.copyfile(file, card.folder / file.name)
-    return {"sha256": {name: sha256_of(card.folder / name) for name in (WEIGHTS, WORDS, CONFIG)}, "rounding": found}
+
+    def compare(rounded: Path) -> dict[str, Any]:
+        return rounding(config, (run / WEIGHTS, rounded), text, record["config"]["length"])
+
+    about = training_record(run, record, lambda: Autocomplete(config), "characters", "words")
+    initial = identity(card, record["initial"])
+    return ship(run, card, WORDS, record, initial, about, compare)
 
 
 def identity(card: ModelCard, initial: str | None) -> str | None:
     """`card.identity` if a run went on from the weights with that checksum, which are the model's."""
     return card.identity if initial is not None and initial == card.sha256.get(WEIGHTS) else None
-
-
-def training_record(config: AutocompleteConfig, run: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """What the card says of the run: command, time, hardware, characters read, size, settings."""
-    last = json.loads((run / LOG).read_text("utf-8").splitlines()[-1])
-    settings = {key: value for key, value in record["config"].items() if key not in ("model", "name")}
-    with torch.device("meta"):  # shapes only
-        parameters = sum(parameter.numel() for parameter in Autocomplete(config).parameters())
-    return {
-        **{key: record[key] for key in ("command", "hardware", "torch", "initial", "characters", "words")},
-        **{key: last[key] for key in ("minutes", "tokens")},
-        "steps": last["step"],
-        "parameters": parameters,
-        "settings": settings,
-    }
 
 
 def rounding(config: AutocompleteConfig, weights: tuple[Path, Path], text: Text, length: int) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,23 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.errors import ConfigError
 from engine.models.autocomplete import Autocomplete
 from engine.training.autocomplete.batches import Feed
-from engine.training.autocomplete.checkpoint import RESULT, Checkpoint
 from engine.training.autocomplete.config import AutocompleteTraining
 from engine.training.autocomplete.gradient import Gradient, gradient_of
 from engine.training.autocomplete.scores import read
 from engine.training.autocomplete.text import OUTSIDE, Text
-from engine.training.loop import (
-    CLIP,
-    LOG_SECONDS,
-    SNAPSHOTS,
-    Average,
-    Schedule,
-    keep_freed_memory,
-    rate_at,
-)
+from engine.training.checkpoint import Checkpoint
+from engine.training.loop import CLIP, Average, keep_freed_memory
+from engine.training.updates import Work, make_updates
 
 CHECKPOINT_SECONDS = 60.0  # a whole run takes a GPU a few minutes
 
@@ -93,49 +84,23 @@ def train(
         model.parameters(), lr=0.0, betas=(0.9, 0.98), eps=1e-9, weight_decay=config.weight_decay,
         fused=device != "mps",
     )  # fmt: skip
-    average = Average({})
-    state = Checkpoint(run, model, [optimizer], average)
+    state = Checkpoint(run, model, [optimizer], Average({}))
     feed = Feed(text, config.batch, config.length, config.seed, device, config.sampled)
-    schedule = Schedule(state, minutes, config.epochs * feed.steps)
-    marks = np.linspace(1 - config.averaged, 1, SNAPSHOTS)
-    if average.count and schedule.share < marks[average.count - 1]:  # a finished run, which now gets more time
-        average.total.clear()
-        average.count = 0
-    if schedule.share >= 1 and average.count < SNAPSHOTS:
-        raise ConfigError(
-            f"The run in {run} has used {state.minutes:.1f} minutes already. Give more --minutes, or another --out."
-        )
-    state.cut_log()
     gradient = gradient_of(model, bfloat16=config.bfloat16, graph=config.graph)
-    total, counted = torch.zeros((), device=device), 0
-    last_log = last_save = time.monotonic()
-    try:
-        while True:
-            share = schedule.share
-            while average.count < SNAPSHOTS and share >= marks[average.count]:
-                average.add(model)
-            if share >= 1:
-                break
-            rate = rate_at(share, config.peak_rate, config.warmup)
-            total += update(model, optimizer, gradient, feed.batch(state.step), rate)
-            state.step, state.characters, counted = state.step + 1, state.characters + feed.characters, counted + 1
-            now = time.monotonic()
-            if now - last_log > LOG_SECONDS:
-                progress = Progress(share, state.step, state.characters, float(total) / counted, rate)
-                report(progress)
-                state.log(loss=progress.loss, rate=rate)
-                total, counted, last_log = torch.zeros_like(total), 0, now
-            if now - last_save > CHECKPOINT_SECONDS:
-                state.log(validation_loss=validation_loss(model, validation, config.length))
-                state.save()
-                last_save = time.monotonic()
-    finally:
-        state.save()  # at the end, and when it is interrupted
-    averaged = average.mean()
-    last = validation_loss(model, validation, config.length)
-    model.load_state_dict(averaged)
-    state.log(validation_loss=last, **{RESULT: validation_loss(model, validation, config.length)})
-    return averaged
+
+    def tell(share: float, rate: float, losses: list[float]) -> dict[str, float]:
+        report(Progress(share, state.step, state.tokens, losses[0], rate))
+        return {"loss": losses[0]}
+
+    work = Work(
+        model,
+        update=lambda step, rate: update(model, optimizer, gradient, feed.batch(step), rate)[None],
+        validate=lambda name: {name: validation_loss(model, validation, config.length)},
+        adopt=model.load_state_dict,
+        tokens=feed.characters,
+        steps=config.epochs * feed.steps,
+    )
+    return make_updates(work, state, run, minutes, config, tell, CHECKPOINT_SECONDS)
 
 
 @torch.no_grad()

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 
-from engine.cards import CURVE, TRAINING
-from engine.errors import ConfigError
 from engine.model_card import ModelCard
 from engine.models.bert import BertConfig
 from engine.models.char_lm import CharLMConfig
 from engine.text import Subwords
-from engine.training.autocomplete.checkpoint import LOG
 from engine.training.autocomplete.export import identity
-from engine.training.export import earlier_runs, write_curve
+from engine.training.export import finished, ship, training_record
 from engine.training.language.config import LanguageConfig, LanguageModel, language_config, language_model
 from engine.training.language.masking import IGNORED, draw_pairs
 from engine.training.language.prepared import ALPHABET, encode_characters, encode_subwords
 from engine.training.language.scores import PAIRS_SEED, held_out_books
 from engine.training.run import RECORD
-from engine.weights import CONFIG, TOKENIZER, WEIGHTS, load_weights, read_json, save_weights, sha256_of, write_json
+from engine.weights import TOKENIZER, WEIGHTS, load_weights, read_json
 
 COMPARED = 500  # windows, or pairs, on which outputs before and after rounding are compared
 LENGTH = 128  # the most of their tokens
@@ -50,41 +43,17 @@ def export(run: Path, card: ModelCard, data: Path) -> dict[str, Any]:
         ConfigError: the run is not finished, the text is missing, or the weights that it went on from were replaced.
     """
     vocabulary = ALPHABET if (run / ALPHABET).is_file() else TOKENIZER
-    missing = [name for name in (WEIGHTS, CONFIG, vocabulary, LOG, RECORD) if not (run / name).is_file()]
-    if missing:
-        raise ConfigError(f"{run} is no finished run: {missing[0]} is missing. Give it more --minutes to finish first.")
-    record, config = read_json(run / RECORD), language_config(read_json(run / CONFIG), CONFIG)
+    record = finished(run, vocabulary)
+    config = language_config(record["config"]["model"], RECORD)
     books, _ = held_out_books(data)
-    with tempfile.TemporaryDirectory() as temporary:  # the shipped files change only once all is measured
-        folder = Path(temporary)
-        save_weights(safetensors.torch.load_file(run / WEIGHTS), folder / WEIGHTS)
-        shutil.copyfile(run / CONFIG, folder / CONFIG)
-        shutil.copyfile(run / vocabulary, folder / vocabulary)
-        before = earlier_runs(card, identity(card, record["initial"]))
-        write_curve(run / LOG, card.folder / CURVE if before else None, folder / CURVE)
+
+    def compare(rounded: Path) -> dict[str, Any]:
         length = min(LENGTH, record["config"]["length"])
-        found = rounding(config, (run / WEIGHTS, folder / WEIGHTS), run / vocabulary, books[0], length)
-        made = training_record(config, run, record) | {"rounding": found}
-        write_json(folder / TRAINING, made | ({"before": before} if before else {}))
-        card.folder.mkdir(parents=True, exist_ok=True)
-        for file in folder.iterdir():
-            shutil.copyfile(file, card.folder / file.name)
-    return {"sha256": {name: sha256_of(card.folder / name) for name in card.sha256}, "rounding": found}
+        return rounding(config, (run / WEIGHTS, rounded), run / vocabulary, books[0], length)
 
-
-def training_record(config: LanguageConfig, run: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """What the card says of the run: command, time, hardware, tokens read, size, settings."""
-    last = json.loads((run / LOG).read_text("utf-8").splitlines()[-1])
-    settings = {key: value for key, value in record["config"].items() if key not in ("model", "name")}
-    with torch.device("meta"):  # shapes only
-        parameters = sum(parameter.numel() for parameter in language_model(config).parameters())
-    return {
-        **{key: record[key] for key in ("command", "hardware", "torch", "initial", "text")},
-        **{key: last[key] for key in ("minutes", "tokens")},
-        "steps": last["step"],
-        "parameters": parameters,
-        "settings": settings,
-    }
+    about = training_record(run, record, lambda: language_model(config), "text")
+    initial = identity(card, record["initial"])
+    return ship(run, card, vocabulary, record, initial, about, compare)
 
 
 def rounding(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.errors import ConfigError
-from engine.training.autocomplete.checkpoint import RESULT, Checkpoint
+from engine.training.checkpoint import Checkpoint
 from engine.training.language.config import LanguageTraining
 from engine.training.language.tasks import VALIDATION_SEED, VALIDATION_STEPS, Task
-from engine.training.loop import CLIP, LOG_SECONDS, SNAPSHOTS, Average, Precision, Schedule, keep_freed_memory, rate_at
+from engine.training.loop import CLIP, Average, Precision, keep_freed_memory
+from engine.training.updates import Work, make_updates
 
 CHECKPOINT_SECONDS = 300.0
 
@@ -96,53 +95,31 @@ def train(
         task.model.load_state_dict(initial, strict=False)
     precision = Precision.of(task.to(device).train(), torch.bfloat16)  # type: ignore[arg-type]
     optimizers = optimizers_of(config, task.model, device)
-    average = Average({})
-    state = Checkpoint(run, task.model, optimizers, average)
+    state = Checkpoint(run, task.model, optimizers, Average({}))
     precision.publish()
-    schedule = Schedule(state, minutes, config.updates)
-    marks = np.linspace(1 - config.averaged, 1, SNAPSHOTS)
-    if average.count and schedule.share < marks[average.count - 1]:  # a finished run, which now gets more time
-        average.total.clear()
-        average.count = 0
-    if schedule.share >= 1 and average.count < SNAPSHOTS:
-        raise ConfigError(
-            f"The run in {run} has used {state.minutes:.1f} minutes already. Give more --minutes, or another --out."
-        )
-    state.cut_log()
-    totals, last_log, last_save = np.zeros(3), time.monotonic(), time.monotonic()
-    try:
-        while True:
-            share = schedule.share
-            while average.count < SNAPSHOTS and share >= marks[average.count]:
-                average.add(task.model)
-            if share >= 1:
-                break
-            rate = rate_at(share, config.peak_rate, config.warmup)
-            totals += update(precision, optimizers, state.step, rate)
-            state.step, state.characters = state.step + 1, state.characters + task.tokens
-            now = time.monotonic()
-            if now - last_log > LOG_SECONDS:
-                means = totals[:2] / totals[2]
-                progress = Progress(share, state.step, state.characters, float(means[0]), float(means[1]), rate)
-                report(progress)
-                state.log(loss=progress.loss, second_loss=progress.second, rate=rate)
-                totals[:], last_log = 0, now
-            if now - last_save > CHECKPOINT_SECONDS:
-                state.log(**validation_losses(precision, "validation_loss"))
-                state.save()
-                last_save = time.monotonic()
-    finally:
-        state.save()  # at the end, and when it is interrupted
-    averaged = average.mean()
-    last = validation_losses(precision, "validation_loss")
-    task.model.load_state_dict(averaged)
-    precision.publish()
-    state.log(**last, **validation_losses(precision, RESULT))  # one line, which a finished run writes again
-    return averaged
+
+    def tell(share: float, rate: float, losses: list[float]) -> dict[str, float]:
+        first, second = losses
+        report(Progress(share, state.step, state.tokens, first, second, rate))
+        return {"loss": first, "second_loss": second}
+
+    def adopt(weights: Mapping[str, Tensor]) -> None:
+        task.model.load_state_dict(weights)
+        precision.publish()
+
+    work = Work(
+        task.model,
+        update=lambda step, rate: update(precision, optimizers, step, rate),
+        validate=lambda name: validation_losses(precision, name),
+        adopt=adopt,
+        tokens=task.tokens,
+        steps=config.updates,
+    )
+    return make_updates(work, state, run, minutes, config, tell, CHECKPOINT_SECONDS)
 
 
-def update(precision: Precision, optimizers: list[torch.optim.Optimizer], step: int, rate: float) -> np.ndarray:
-    """One step of every optimizer; returns both losses and 1, to be summed up."""
+def update(precision: Precision, optimizers: list[torch.optim.Optimizer], step: int, rate: float) -> Tensor:
+    """One step of every optimizer; returns both losses before it, (2,), on the device."""
     first, second = precision.working.losses(step, precision.compute)  # type: ignore[call-arg, arg-type]
     (first + second).backward()
     precision.collect_gradients()
@@ -152,7 +129,7 @@ def update(precision: Precision, optimizers: list[torch.optim.Optimizer], step: 
             group["lr"] = rate
         optimizer.step()
     precision.publish()
-    return np.array([float(first.detach()), float(second.detach()), 1.0])
+    return torch.stack([first.detach(), second.detach()])
 
 
 @torch.no_grad()

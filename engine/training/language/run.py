@@ -15,7 +15,7 @@ from torch import Tensor
 
 from engine.errors import ConfigError, WeightsMissing
 from engine.models.char_lm import CharLMConfig
-from engine.training.autocomplete.checkpoint import CHECKPOINT
+from engine.training.checkpoint import CHECKPOINT
 from engine.training.config import to_json
 from engine.training.language.config import LanguageTraining, language_model
 from engine.training.language.loop import Progress, train

@@ -17,12 +17,13 @@ import torch.nn.functional as F
 
 from engine.errors import ConfigError
 from engine.models.autocomplete import SHAPES, Autocomplete, AutocompleteConfig, BodyKind
+from engine.training import checkpoint, updates
 from engine.training import loop as shared_loop
-from engine.training.autocomplete import checkpoint, gradient, loop
+from engine.training.autocomplete import gradient, loop
 from engine.training.autocomplete.batches import Feed
 from engine.training.autocomplete.config import CONFIGS, AutocompleteTraining, read_config
 from engine.training.autocomplete.gradient import gradient_of, loss_of
-from engine.training.autocomplete.loop import Progress, Schedule, train
+from engine.training.autocomplete.loop import Progress, train
 from engine.training.autocomplete.scores import autocomplete_scores
 from engine.training.autocomplete.text import Text, encode
 from engine.training.config import to_json
@@ -194,7 +195,7 @@ class Ticks:
 @pytest.fixture
 def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(monotonic=Ticks().monotonic)
-    for module in (loop, checkpoint):
+    for module in (updates, checkpoint):
         monkeypatch.setattr(module, "time", clock)
 
 
@@ -223,7 +224,7 @@ def test_checkpoints_are_written_on_the_way(tmp_path, ticking, monkeypatch):
 )  # fmt: skip
 def test_a_schedule_is_over_by_clock_or_by_steps(minutes, step, steps, share):
     state: Any = SimpleNamespace(minutes=minutes, step=step)
-    assert Schedule(state, 10.0, steps).share == pytest.approx(share)
+    assert shared_loop.Schedule(state, 10.0, steps).share == pytest.approx(share)
 
 
 # --- One step ---------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import ConfigError
-from engine.training.autocomplete import checkpoint
+from engine.training import checkpoint, updates
 from engine.training.language import loop
 from engine.training.language.config import LanguageTraining, language_model
 from engine.training.language.loop import Progress, optimizers_of, train
@@ -209,7 +209,7 @@ class Ticks:
 @pytest.fixture
 def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(monotonic=Ticks().monotonic)
-    for module in (loop, checkpoint):
+    for module in (updates, checkpoint):
         monkeypatch.setattr(module, "time", clock)
 
 

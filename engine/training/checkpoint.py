@@ -21,11 +21,12 @@ RESULT = "averaged_validation_loss"  # in the last line of a finished run
 
 
 class Checkpoint:
-    """Step, characters and minutes of a run; its weights, both moments, the average so far, and its log.
+    """Step, tokens and minutes of a run; its weights, both moments, the average so far, and its log.
 
     Attributes:
         step: updates made.
-        characters: read so far, padding and words outside the vocabulary included.
+        tokens: read so far, padding included; of a network that reads characters, these.
+        average: of the weights in the run's last part, as far as it has come.
     """
 
     def __init__(
@@ -33,11 +34,11 @@ class Checkpoint:
     ) -> None:
         """Takes up the checkpoint in the folder, if there is one. Each parameter belongs to one of the optimizers."""
         self.step = 0
-        self.characters = 0
+        self.tokens = 0
         self._before = 0.0
         self._started = time.monotonic()
         self._path, self._log = run / CHECKPOINT, run / LOG
-        self._model, self._average = model, average
+        self._model, self.average = model, average
         self._optimizer = {
             id(parameter): optimizer
             for optimizer in optimizers
@@ -54,8 +55,8 @@ class Checkpoint:
         return self._before + (time.monotonic() - self._started) / 60
 
     def log(self, **values: float) -> None:
-        """Append one JSON line: step, tokens (characters), minutes and the values."""
-        place = {"step": self.step, "tokens": self.characters, "minutes": round(self.minutes, 2)}
+        """Append one JSON line: step, tokens, minutes and the values."""
+        place = {"step": self.step, "tokens": self.tokens, "minutes": round(self.minutes, 2)}
         rounded = {name: float(f"{value:.5g}") for name, value in values.items()}
         with self._log.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(place | rounded) + "\n")
@@ -68,13 +69,13 @@ class Checkpoint:
 
     def save(self) -> None:
         """Replace the last checkpoint at once."""
-        tensors: dict[str, Tensor] = {f"average.{name}": total for name, total in self._average.total.items()}
+        tensors: dict[str, Tensor] = {f"average.{name}": total for name, total in self.average.total.items()}
         for name, parameter in self._model.named_parameters():
             tensors[f"weight.{name}"] = parameter.detach()
             state: dict[str, Any] = self._optimizer[id(parameter)].state.get(parameter, {})
             tensors |= {f"{key}.{name}": value for key, value in state.items() if key != STEP}
         place = {
-            "step": self.step, "characters": self.characters, "minutes": self.minutes, "averaged": self._average.count
+            "step": self.step, "tokens": self.tokens, "minutes": self.minutes, "averaged": self.average.count
         }  # fmt: skip
         temporary = self._path.with_suffix(".new")
         safetensors.torch.save_file(
@@ -87,8 +88,8 @@ class Checkpoint:
     def _resume(self) -> None:
         with safetensors.safe_open(self._path, framework="pt") as file:
             place, saved = file.metadata(), set(file.keys())
-            self.step, self.characters = int(place["step"]), int(place["characters"])
-            self._before, self._average.count = float(place["minutes"]), int(place["averaged"])
+            self.step, self.tokens = int(place["step"]), int(place["tokens"])
+            self._before, self.average.count = float(place["minutes"]), int(place["averaged"])
             for name, parameter in self._model.named_parameters():
                 with torch.no_grad():
                     parameter.copy_(file.get_tensor(f"weight.{name}"))
@@ -105,4 +106,4 @@ class Checkpoint:
                         optimizer.state[parameter][STEP] = torch.tensor(float(self.step), device=where)
             for key in saved:
                 if key.startswith("average."):
-                    self._average.total[key.removeprefix("average.")] = file.get_tensor(key)
+                    self.average.total[key.removeprefix("average.")] = file.get_tensor(key)
