@@ -90,8 +90,8 @@ LANGUAGE: dict[str, ModelCard] = {
         licence="Apache-2.0",
         limits=(
             "It writes sentences that sound like a novel and mean little; over a paragraph it loses the thread.",
-            "It was trained to continue books and nothing else: it was never taught to follow instructions or examples in "
-            "a prompt.",
+            "It was trained to continue books and nothing else: it was never taught to follow instructions or the "
+            "examples in a prompt.",
             *_ENGLISH,
         ),
         notes=(
