@@ -145,6 +145,14 @@ def generation(as_data: JsonOption = False, rounds: RoundsOption = None) -> None
 
 
 @app.command()
+def huggingface(as_data: JsonOption = False, rounds: RoundsOption = None) -> None:
+    """Maps of Hugging Face models, all or one layer's, beside transformers' own eager path; memory of long texts."""
+    from bench.huggingface import watching_memory, watching_time
+
+    _show([lambda: watching_time(rounds or 7), watching_memory], as_data)
+
+
+@app.command()
 def load(
     as_data: JsonOption = False,
     clients: Annotated[int, typer.Option(help="Visitors at once.", min=1)] = 40,
@@ -166,6 +174,7 @@ def everything(as_data: JsonOption = False) -> None:
     from bench.components import grid, lines
     from bench.connectivity import connectivity
     from bench.generation import generation
+    from bench.huggingface import watching_memory, watching_time
     from bench.imports import imports
     from bench.knockout import knockout
     from bench.latency import latency
@@ -174,7 +183,8 @@ def everything(as_data: JsonOption = False) -> None:
     from bench.paint import paint
 
     in_browser = [paint, lines, grid, memorization, alignment, load]
-    _show([imports, capture, knockout, beam, connectivity, generation, latency, *in_browser], as_data)
+    in_engine = [imports, capture, knockout, beam, connectivity, generation, watching_time, watching_memory, latency]
+    _show([*in_engine, *in_browser], as_data)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.completion import Completer, load_completer
     from engine.generation import load_generator
     from engine.generator import Generator
+    from engine.huggingface.loading import open_model
     from engine.runner import Runner, load
     from engine.types import AttentionMap, Trace
 
@@ -31,6 +32,7 @@ __all__ = [
     "load_cloze",
     "load_completer",
     "load_generator",
+    "open_model",
 ]
 _HOMES = {
     "load": "engine.runner",
@@ -41,6 +43,7 @@ _HOMES = {
     "Completer": "engine.completion",
     "load_generator": "engine.generation",
     "Generator": "engine.generator",
+    "open_model": "engine.huggingface.loading",
     "AttentionMap": "engine.types",
     "Trace": "engine.types",
 }

@@ -151,7 +151,9 @@ def random_heads(chosen: Sequence[Head], config: TranslatorConfig, rng: np.rando
     for kind in KINDS:
         own = {head for head in chosen if head.kind == kind}
         every = [
-            Head(kind, layer, head) for layer in range(config.attention_layers(kind)) for head in range(config.heads)
+            Head(kind, layer, head)
+            for layer in range(config.attention_layers(kind))
+            for head in range(config.attention_heads(kind))
         ]
         others = [head for head in every if head not in own]
         taken = [others[i] for i in rng.permutation(len(others))[: len(own)]]

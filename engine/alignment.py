@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from engine.errors import InputError
-from engine.text import SPECIAL_LABELS, START, french_spacing, normalise
+from engine.text import french_spacing, normalise
 from engine.types import AttentionMap, LinkedPair, Tokens
 
 Language = Literal["en", "fr"]
@@ -154,7 +154,7 @@ def word_map(
     return AttentionMap(
         "cross",
         np.minimum(weights, 1).astype(np.float32),  # rounding in float32 may put a sum just over 1
-        _read(target) if by == "predicts" else target,
+        _read(target, attention.query_tokens.labels[0]) if by == "predicts" else target,
         _word_tokens(source.text, source_words),
         target if by == "predicts" else None,
         attention.layer_names,
@@ -179,11 +179,11 @@ def _word_tokens(text: str, words: Sequence[str]) -> Tokens:
     return Tokens(text, tuple(words), (), tuple(range(count)), word_spans(text, words), (False,) * count)
 
 
-def _read(predicted: Tokens) -> Tokens:
-    """What is read before each word is predicted: <s> and the words but the last."""
+def _read(predicted: Tokens, start: str) -> Tokens:
+    """What is read before each word is predicted: what every output begins with, and the words but the last."""
     return Tokens(
         predicted.text,
-        (SPECIAL_LABELS[START], *predicted.labels[:-1]),
+        (start, *predicted.labels[:-1]),
         (),
         predicted.words,
         ((0, 0), *predicted.spans[:-1]),

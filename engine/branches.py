@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from engine.decoding.options import SampleOptions
 from engine.decoding.sampling import Sampled
 from engine.errors import InputError
-from engine.prose_tokens import joined
+from engine.prose_tokens import ProseTokenizer
 from engine.surprise import logprobs_along
 from engine.types import BeamNode, BeamTree, Choice, Hypothesis, NodeState, Tokens
 
@@ -157,7 +157,7 @@ def sampled_tree(generator: Generator, source: Tokens, found: Sampled, options: 
     hypotheses = tuple(
         Hypothesis(
             one.node,
-            joined(tokenizer, source.text, record.tokens(one.node))[len(source.text) :],
+            _said(tokenizer, source, record.tokens(one.node)),
             one.length,
             one.score,
             one.final,
@@ -171,6 +171,15 @@ def sampled_tree(generator: Generator, source: Tokens, found: Sampled, options: 
     )
     cross = tuple(step.numpy() for step in record.cross)
     return BeamTree(title_of(options), source, nodes, hypotheses, (), 0, record.stopped, cross, likely)
+
+
+def _said(tokenizer: ProseTokenizer, source: Tokens, ids: Sequence[int]) -> str:
+    """What ids add to a text."""
+    text, before = source.text, [*source.ids]
+    for token in ids:
+        text += tokenizer.added(text, before, token)
+        before.append(token)
+    return text[len(source.text) :]
 
 
 def title_of(options: SampleOptions) -> str:

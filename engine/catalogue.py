@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.catalogue_language import LANGUAGE
 from engine.errors import UnknownModel
 from engine.model_card import ASSETS, Capability, Family, ModelCard
+from engine.opened import STORE
 
 
 def _completion(
@@ -136,7 +137,7 @@ def _recurrent(
 
 _TOKENIZER = "e221fc9523057c6767c988e02d8e8cda350ea6656658b675ed6c02e3089263b1"  # of en-fr and of all that share it
 
-__all__ = ["ASSETS", "MODELS", "Capability", "Family", "ModelCard", "card"]
+__all__ = ["ASSETS", "MODELS", "Capability", "Family", "ModelCard", "card", "cards"]
 
 MODELS: dict[str, ModelCard] = {
     "en-fr": ModelCard(
@@ -149,7 +150,7 @@ MODELS: dict[str, ModelCard] = {
             "tokenizer.model": _TOKENIZER,
             "config.json": "4e4c9270f8f13cbd9f0e768381b21dd33bbb30f98810ce42fe1d0961f956d364",
         },
-        supports=frozenset({"translate", "encoder", "decoder", "cross", "interventions", "search"}),
+        supports=frozenset({"translate", "encoder", "decoder", "cross", "interventions", "search", "read"}),
         longest=128,
         data=(
             "Tatoeba English-French pairs (149,332), CC-BY 2.0 FR",
@@ -305,7 +306,7 @@ MODELS: dict[str, ModelCard] = {
             "09c7e654f39babfda30ec75ec2c9782cc3967d2752f7f2eec08520796c17c314",
             "82d51ddb70d852b630b160e5cb0b21f03f870d86303c9811903c21fede1ec6cc",
         ),
-        supports=frozenset({"complete", "decoder"}),
+        supports=frozenset({"complete", "decoder", "read"}),
         longest=200,
         limits=("It reads 200 characters at once; in longer texts it reads overlapping windows of 200.",),
         notes=(
@@ -317,13 +318,20 @@ MODELS: dict[str, ModelCard] = {
 }
 
 
-def card(name: str) -> ModelCard:
-    """The card of a model.
+def cards() -> list[ModelCard]:
+    """The cards of all models that can be used now: those that ship, then those that were opened here."""
+    return [*MODELS.values(), *STORE.cards()]
+
+
+def card(name: str | ModelCard) -> ModelCard:
+    """The card of a model that ships or was opened, by its name; a card is its own.
 
     Raises:
         UnknownModel: there is none of that name; the message lists those there are.
     """
-    try:
-        return MODELS[name]
-    except KeyError:
-        raise UnknownModel(f"There is no model {name!r}. Choose one of: {', '.join(MODELS)}.") from None
+    if isinstance(name, ModelCard):
+        return name
+    known = {**MODELS, **{card.name: card for card in STORE.cards()}}
+    if name in known:
+        return known[name]
+    raise UnknownModel(f"There is no model {name!r}. Choose one of: {', '.join(known)}.")

@@ -17,7 +17,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import typer
 
-from engine import catalogue, cli_training
+from engine import catalogue, cli_models, cli_training
 from engine.cli_progress import bar, counter
 from engine.cli_training import DeviceOption
 from engine.errors import InputError, SaccadeError
@@ -41,13 +41,19 @@ def run(
     port: Annotated[int, typer.Option(help="Port of the web page.", min=1, max=65535)] = 8501,
     address: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 opens it to the network.")] = "127.0.0.1",
     device: DeviceOption = "auto",
+    model: cli_models.ModelOption = None,
+    models: cli_models.ModelsOption = None,
+    allow: cli_models.AllowOption = None,
+    downloads: cli_models.DownloadsOption = None,
+    model_memory: cli_models.MemoryOption = None,
 ) -> None:
-    """Start the web app."""
+    """Start the web app, and say which models of your own it may open."""
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(port)]
     command += ["--server.address", address]
     if device not in DEVICES:
         raise InputError(f"There is no device {device!r}. Choose one of: {', '.join(DEVICES)}.")
-    environment = os.environ | {"SACCADE_DEVICE": device}
+    asked = cli_models.Asked(model, tuple(models or ()), tuple(allow or ()), downloads, model_memory)
+    environment = cli_models.environment(os.environ | {"SACCADE_DEVICE": device}, address, asked)
     # an exception in subprocess.run ends the server: so does whoever stops this process
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
@@ -154,6 +160,7 @@ def evaluate(
         save_scores(runner.card, scores)
 
 
+app.command()(cli_models.convert)
 app.command()(cli_training.train)
 app.command()(cli_training.export)
 app.command("fetch-data")(cli_training.fetch_data)

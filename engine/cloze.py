@@ -1,4 +1,7 @@
-"""`load_cloze(name)` gives a Cloze: a BERT behind texts with blanks, pairs of texts, and attention maps."""
+"""A Cloze: a BERT, ours or one of somebody's own, behind texts with blanks, pairs of texts, and attention maps.
+
+`load_cloze(name)` gives one that ships, `engine.huggingface.restoring.cloze_of_hosted` one of a transformers model.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,16 @@ from torch import Tensor
 from engine.catalogue import ModelCard, card
 from engine.cloze_answers import ORDERS, Blank, Candidate, Filled, Filling, Order, WordScore, label_of
 from engine.cloze_text import MASK, ClozeInput, ClozeSubwords, put, read_cloze
+from engine.cloze_tokens import ClozeTokenizer
 from engine.errors import EmptyInput, InputError, InputTooLong, UnknownCharacters, Unsupported
+from engine.huggingface.encoder import HostedEncoder
 from engine.models.bert import Bert, BertConfig
 from engine.runner import DTYPES, guard_memory, pick_device
-from engine.text import BOUNDARY, UNKNOWN, normalise, quoted
+from engine.text import BOUNDARY, quoted
 from engine.types import AttentionMap, Tokens, Trace, TraceRequest
 from engine.weights import CONFIG, TOKENIZER, WEIGHTS, from_json, load_weights, read_json, verify
 
+LONGEST = 4_096  # tokens of a model that says of no limit
 _NOTHING = Tokens("", (), (), (), (), ())
 
 
@@ -30,24 +36,35 @@ class Cloze:
     Attributes:
         card: what is known of it.
         model: in evaluation mode.
-        tokenizer: its subwords.
+        tokenizer: what it reads by.
         device: where it runs.
     """
 
     card: ModelCard
-    model: Bert
-    tokenizer: ClozeSubwords
+    model: Bert | HostedEncoder
+    tokenizer: ClozeTokenizer
     device: str
 
     @property
     def longest(self) -> int:
         """The most tokens that it sees at once, [CLS] and [SEP] included."""
-        return min(self.card.longest or self.model.config.context, self.model.config.context)
+        limits = [limit for limit in (self.card.longest, self.model.config.context) if limit]
+        return min(limits, default=LONGEST)
 
     @property
     def banned(self) -> tuple[int, ...]:
         """Ids that are never candidates."""
-        return self.tokenizer.specials
+        return tuple(self.tokenizer.specials)
+
+    @property
+    def tells_pairs(self) -> bool:
+        """Whether it tells if one text follows another (`follows`)."""
+        return isinstance(self.model, Bert)
+
+    @property
+    def tells_segments(self) -> bool:
+        """Whether it is told which of two texts each token is of."""
+        return isinstance(self.model, Bert) or self.model.segments
 
     def read(
         self,
@@ -60,6 +77,10 @@ class Cloze:
     ) -> ClozeInput:
         """One text or two as the model reads them; see `engine.cloze_text.read_cloze`."""
         return read_cloze(self.tokenizer, first, second, masked, taken, single=single, longest=self.longest)
+
+    def length(self, first: str, second: str = "") -> int:
+        """How many tokens one text or two have, special ones included, however many they are."""
+        return len(read_cloze(self.tokenizer, first, second, longest=10**9))
 
     def fill(self, given: ClozeInput, n: int = 10) -> tuple[Blank, ...]:
         """What may stand at each blank, by one pass: no blank knows what the others get.
@@ -136,14 +157,20 @@ class Cloze:
         """The probability that the second text follows the first one in its book, in [0, 1].
 
         Raises:
+            Unsupported: the model does not tell.
             InputError: there is no second text.
             DeviceError: out of memory.
         """
+        if not isinstance(self.model, Bert):
+            raise Unsupported(
+                f"{self.card.name} does not tell whether one text follows another. Choose a model of ours."
+            )
         if not given.second:
             raise InputError("There is one text only. Type a second one to ask whether it follows the first.")
         with guard_memory(self.device), torch.inference_mode():
-            logits = self.model.follows(self._hidden(given.tokens.ids, given.segments))
-            return float(logits[0].float().softmax(-1)[0])
+            ids, segments = self._batch(given.tokens.ids, given.segments)
+            hidden = self.model.hidden_from_embeddings(self.model.embedding(ids), segments)
+            return float(self.model.follows(hidden)[0].float().softmax(-1)[0])
 
     def trace(self, given: ClozeInput) -> Trace:
         """Every attention map of one pass: all tokens look at all tokens, masks and special tokens included.
@@ -161,69 +188,84 @@ class Cloze:
             read=_NOTHING,
             predicted=_NOTHING,
             translation="",
-            maps={"encoder": AttentionMap("encoder", weights, given.tokens, given.tokens, source_name="")},
+            maps={"encoder": self._map(weights, given.tokens)},
             token_logprobs=np.zeros(0, dtype=np.float32),
             device=self.device,
             milliseconds=1000 * (time.perf_counter() - started),
             notes=given.notes,
         )
 
+    def _map(self, weights: np.ndarray, tokens: Tokens) -> AttentionMap:
+        names = self.model.config.head_names("encoder") if isinstance(self.model, HostedEncoder) else ()
+        return AttentionMap("encoder", weights, tokens, tokens, head_names=names, source_name="")
+
     def _batch(self, ids: Sequence[int], segments: Sequence[int]) -> tuple[Tensor, Tensor]:
         return torch.tensor([ids], device=self.device), torch.tensor([segments], device=self.device)
 
-    def _hidden(self, ids: Sequence[int], segments: Sequence[int]) -> Tensor:
-        """Outputs (1, T, d)."""
-        tokens, places = self._batch(ids, segments)
-        return self.model.hidden_from_embeddings(self.model.embedding(tokens), places)
-
     def _logprobs(self, ids: Sequence[int], segments: Sequence[int], places: Sequence[int]) -> Tensor:
-        """Natural log-probabilities at some positions, float32 (position, vocabulary) on the CPU; special ids −inf."""
+        """Natural log-probabilities at some positions, float32 (position, vocabulary) on the CPU; special ids −inf.
+
+        Those of ours are among the other ids; those of a model of somebody's own are its softmax over all ids.
+        """
         with guard_memory(self.device), torch.inference_mode():
-            hidden = self._hidden(ids, segments)[0, list(places)]
-            logits = self.model.logits(hidden).float()
-            logits[:, list(self.banned)] = -torch.inf
-            return logits.log_softmax(-1).cpu()
+            tokens, sides = self._batch(ids, segments)
+            if isinstance(self.model, Bert):
+                hidden = self.model.hidden_from_embeddings(self.model.embedding(tokens), sides)[0, list(places)]
+                logits = self.model.logits(hidden).float()
+                logits[:, list(self.banned)] = -torch.inf
+                return logits.log_softmax(-1).cpu()
+            logprobs = self.model(tokens, sides)[0, list(places)].float().log_softmax(-1).cpu()
+            logprobs[:, [token for token in self.banned if token < logprobs.shape[1]]] = -torch.inf
+            return logprobs
 
     def _blank(self, given: ClozeInput, place: int, logprobs: Tensor, n: int) -> Blank:
-        ordinary = len(self.tokenizer) - len(self.banned)
-        best = logprobs.topk(min(n, ordinary)).indices.tolist()
-        own, word = given.own[place], given.tokens.words[place]
-        known = own >= 0 and own not in self.banned
+        best = logprobs.topk(min(n, int((logprobs > -torch.inf).sum()))).indices.tolist()
+        own, word, first = given.own[place], given.tokens.words[place], _begins(given, place)
+        known = own >= 0 and own not in self.tokenizer.specials
         return Blank(
             place,
             word,
             None if given.words[word] == MASK else given.words[word],
-            self._candidate(own, logprobs) if known else None,
-            tuple(self._candidate(token, logprobs, rank) for rank, token in enumerate(best, start=1)),
+            self._candidate(own, logprobs, first) if known else None,
+            tuple(self._candidate(token, logprobs, first, rank) for rank, token in enumerate(best, start=1)),
         )
 
-    def _candidate(self, token: int, logprobs: Tensor, rank: int | None = None) -> Candidate:
+    def _candidate(self, token: int, logprobs: Tensor, first: bool, rank: int | None = None) -> Candidate:
         """One piece; of equally probable ones all have the best rank, unless `rank` says otherwise."""
         piece = self.tokenizer.piece_of(token)
         above = int((logprobs > logprobs[token]).sum()) + 1 if rank is None else rank
         probability = float(logprobs[token].exp())
-        return Candidate(token, label_of(piece), piece.replace(BOUNDARY, " "), probability, above)
+        label = label_of(piece, begins=self.tokenizer.begins(token, first=first))
+        return Candidate(token, label, piece.replace(BOUNDARY, " "), probability, above)
 
     def _score(self, given: ClozeInput, positions: Sequence[int], text: str) -> WordScore:
         """One word in the place of some positions; its share is left to do."""
-        word = normalise(text)
+        word, first = self.tokenizer.normalise(text), _begins(given, positions[0])
         if not word:
             raise EmptyInput("One of the words to compare is empty. Type a word, for example: animal.")
-        pieces = self.tokenizer.pieces(word, glued=not given.leads[positions[0]])
-        if any(token == UNKNOWN for token, _ in pieces):
-            raise UnknownCharacters(f"The model does not know all characters of {quoted(word)}. Type an English word.")
+        parts = self.tokenizer.pieces_of(word, first=first, glued=not given.leads[positions[0]])
+        if not parts or any(part.token == self.tokenizer.unknown for part in parts):
+            raise UnknownCharacters(f"The model does not know all characters of {quoted(word)}. Type another word.")
         start, end = positions[0], positions[-1] + 1
-        masks = [self.tokenizer.id_of(MASK)] * len(pieces)
-        ids = [*given.tokens.ids[:start], *masks, *given.tokens.ids[end:]]
+        ids = [*given.tokens.ids[:start], *[self.tokenizer.mask] * len(parts), *given.tokens.ids[end:]]
         if len(ids) > self.longest:
             raise InputTooLong(
-                f"With {quoted(word)} ({len(pieces)} pieces) this text has {len(ids)} tokens, and {self.longest} is "
+                f"With {quoted(word)} ({len(parts)} pieces) this text has {len(ids)} tokens, and {self.longest} is "
                 "the most that the model sees at once. Shorten the text."
             )
-        segments = [*given.segments[:start], *[given.segments[start]] * len(pieces), *given.segments[end:]]
-        rows = self._logprobs(ids, segments, range(start, start + len(pieces)))
-        found = tuple(float(row[token]) for row, (token, _) in zip(rows, pieces, strict=True))
-        return WordScore(word, tuple(label_of(piece) for _, piece in pieces), found, 1.0)
+        segments = [*given.segments[:start], *[given.segments[start]] * len(parts), *given.segments[end:]]
+        rows = self._logprobs(ids, segments, range(start, start + len(parts)))
+        found = tuple(float(row[part.token]) for row, part in zip(rows, parts, strict=True))
+        labels = [
+            label_of(self.tokenizer.piece_of(part.token), self.tokenizer.begins(part.token, first=first and not index))
+            for index, part in enumerate(parts)
+        ]
+        return WordScore(word, tuple(labels), found, 1.0)
+
+
+def _begins(given: ClozeInput, place: int) -> bool:
+    """Whether nothing of its text stands before a position."""
+    return place == 0 or given.tokens.special[place - 1]
 
 
 def _need_blanks(given: ClozeInput) -> None:
@@ -231,7 +273,7 @@ def _need_blanks(given: ClozeInput) -> None:
         raise InputError("Nothing is masked. Click a word to mask it, or type [MASK] in the text.")
 
 
-def load_cloze(name: str = "bert", device: str = "auto", dtype: str = "float32") -> Cloze:
+def load_cloze(name: str | ModelCard = "bert", device: str = "auto", dtype: str = "float32") -> Cloze:
     """A shipped network that restores masked words, verified against the catalogue.
 
     Args:

@@ -22,8 +22,9 @@ class Candidate:
         token: its id.
         label: what a screen shows: "animal" begins a word, "…ing" continues one, "▁(" is a mark after a space.
         text: what it adds to the text, with the space before it where it begins a word.
-        probability: by the model, in [0, 1], among all pieces that are not special.
-        rank: among them, from 1.
+        probability: by the model, in [0, 1]: of ours among all pieces that are not special, of a model of one's own
+            among all of its vocabulary.
+        rank: among all pieces that are not special, from 1.
     """
 
     token: int
@@ -113,13 +114,18 @@ class WordScore:
         return float(np.exp(self.logprob))
 
 
-def label_of(piece: str) -> str:
+def label_of(piece: str, begins: bool | None = None) -> str:
     """What a screen shows of a candidate: "animal" begins a word, "…ing" continues one.
 
     Marks are shown as they are, and with "▁" where a space stands before them: an opening quotation mark is not a
     closing one.
+
+    Args:
+        piece: with "▁" for the space before it.
+        begins: whether it begins a word; None for whether it has that mark.
     """
     bare = piece.removeprefix(BOUNDARY)
     if piece.startswith(BOUNDARY):
         return bare if bare[:1].isalnum() else piece
-    return f"…{piece}" if piece[:1].isalnum() else piece
+    begins = False if begins is None else begins
+    return f"…{piece}" if piece[:1].isalnum() and not begins else piece

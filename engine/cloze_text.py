@@ -2,49 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from itertools import groupby
 
+from engine.cloze_tokens import CLS, LINE, MASK, SEP, TYPED_MASK, ClozeSubwords, ClozeTokenizer, Part, Special
 from engine.errors import EmptyInput, InputError, InputTooLong, UnknownCharacters
-from engine.text import BOUNDARY, UNKNOWN, Subwords, normalise, quoted, word_indices
+from engine.text import BOUNDARY, quoted
 from engine.types import MASKED, Tokens
 
-CLS, SEP, MASK = "[CLS]", "[SEP]", "[MASK]"
-LINE = "\n"  # the piece between paragraphs: no text that BERT reads has one
+__all__ = ["CLS", "LONGEST", "MASK", "SEP", "TYPED_MASK", "ClozeInput", "ClozeSubwords", "put", "read_cloze"]
+
 LONGEST = 100_000  # characters: more are refused before they are tokenized
-TYPED_MASK = re.compile(re.escape(MASK), re.IGNORECASE)
-
-
-class ClozeSubwords(Subwords):
-    """The subwords of BERT, which begin in the middle of a word as well: what follows a mask without a space."""
-
-    def pieces(self, text: str, *, glued: bool = False) -> list[tuple[int, str]]:
-        """Ids and pieces of normalised text; "[MASK]" and other special tokens in it are read as text.
-
-        Args:
-            text: without line breaks.
-            glued: no space stands before it, so that its first piece continues a word.
-        """
-        # A line break is always a piece of its own; what follows it has no space before it.
-        written = LINE + text if glued else text
-        found = zip(self.encode_ids(written), self._processor.EncodeAsPieces(written), strict=True)
-        pieces = [(token, str(piece)) for token, piece in found]
-        return pieces[1 + [piece for _, piece in pieces].index(LINE) :] if glued else pieces
-
-    def piece_of(self, token: int) -> str:
-        """The piece of an id, with the mark of a space before it."""
-        return str(self._processor.IdToPiece(token))
-
-    @cached_property
-    def specials(self) -> tuple[int, ...]:
-        """Ids that no text has: padding, unknown, the ends, [CLS], [SEP], [MASK] and the break between paragraphs."""
-        return tuple(
-            token
-            for token in range(len(self))
-            if self._processor.IsControl(token) or token == UNKNOWN or self.piece_of(token) == LINE
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +34,8 @@ class ClozeInput:
         words: what the text has for each word's index, masked or not.
         taken: what was put in: position and id.
         notes: what a reader should know of this reading.
+        spelt: what the text has at each position (T,), the space before it included; "" where `own` is not known, and
+            where several pieces make one character.
     """
 
     first: str
@@ -77,6 +48,7 @@ class ClozeInput:
     words: tuple[str, ...]
     taken: tuple[tuple[int, int], ...] = ()
     notes: tuple[str, ...] = ()
+    spelt: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -103,12 +75,16 @@ class _Position:
     word: int
     segment: int
     own: int
+    label: str  # "" for the surface
+    spelt: str = ""
     special: bool = False
     blank: bool = False
+    shares: bool = False
+    put: bool = False
 
 
 def read_cloze(
-    subwords: ClozeSubwords,
+    tokenizer: ClozeTokenizer,
     first: str,
     second: str = "",
     masked: Iterable[int] = (),
@@ -120,7 +96,7 @@ def read_cloze(
     """One text or two as BERT reads them.
 
     Args:
-        subwords: the tokenizer.
+        tokenizer: what the model reads by.
         first: any text; line breaks become spaces, and each "[MASK]" in it is a blank. Other special tokens are text.
         second: another one; may be empty.
         masked: indices of words (`Tokens.words`) that are masked.
@@ -134,96 +110,103 @@ def read_cloze(
         UnknownCharacters: no piece of either text is known.
         InputError: no such word, no blank at a position that is to be filled, or no such piece.
     """
-    texts = _texts(first, second)
-    line = _line(subwords, texts)
+    texts = _texts(tokenizer, first, second)
+    line = _line(tokenizer, texts)
     words = _words(line)
-    line = _masked(line, frozenset(masked), subwords.id_of(MASK), single=single)
+    line = _masked(line, frozenset(masked), tokenizer.mask, single=single)
     if len(line) > longest:
+        ends = dict.fromkeys(position.label for position in line if position.special)
         raise InputTooLong(
-            f"{'These two texts have' if len(texts) == 2 else 'This text has'} {len(line):,} tokens, [CLS] and [SEP] "
-            f"included, and {longest} is the most that the model sees at once. Shorten "
-            f"{'one of them' if len(texts) == 2 else 'it'}."
+            f"{'These two texts have' if len(texts) == 2 else 'This text has'} {len(line):,} tokens, "
+            f"{' and '.join(ends) or 'special tokens'} included, and {longest} is the most that the model sees at "
+            f"once. Shorten {'one of them' if len(texts) == 2 else 'it'}."
         )
     chosen = tuple(taken)
-    line = _taken(line, chosen, subwords)
-    return _input(line, words, chosen, _notes(line))
+    line = _taken(line, chosen, tokenizer)
+    return _input(line, words, chosen, _notes(line, tokenizer.unknown))
 
 
-def put(subwords: ClozeSubwords, given: ClozeInput, taken: Iterable[tuple[int, int]]) -> ClozeInput:
+def put(tokenizer: ClozeTokenizer, given: ClozeInput, taken: Iterable[tuple[int, int]]) -> ClozeInput:
     """The same with ids put in at some of its blanks.
 
     Raises:
         InputError: no blank at a position, or no such piece.
     """
     more = tuple(taken)
-    line = [
-        _Position(
-            token,
-            given.tokens.labels[i] if given.tokens.special[i] else given.tokens.text[slice(*given.tokens.spans[i])],
-            given.leads[i], given.tokens.words[i], given.segments[i], given.own[i], given.tokens.special[i],
-            i in given.blanks,
-        )
-        for i, token in enumerate(given.tokens.ids)
-    ]  # fmt: skip
-    return _input(_taken(line, more, subwords), given.words, (*given.taken, *more), given.notes)
+    filled = {place for place, _ in given.taken}
+    line = [_position(given, place, put=place in filled) for place in range(len(given))]
+    return _input(_taken(line, more, tokenizer), given.words, (*given.taken, *more), given.notes)
 
 
-def _texts(first: str, second: str) -> list[str]:
+def _position(given: ClozeInput, place: int, *, put: bool) -> _Position:
+    """One of an input's positions, as it was when that was made."""
+    tokens = given.tokens
+    span, special = tokens.spans[place], tokens.special[place]
+    shares = not special and place > 0 and span[0] < span[1] and span == tokens.spans[place - 1]
+    return _Position(
+        tokens.ids[place], "" if shares or special else tokens.text[slice(*span)], given.leads[place],
+        tokens.words[place], given.segments[place], given.own[place], tokens.labels[place], given.spelt[place],
+        special, place in given.blanks, shares, put,
+    )  # fmt: skip
+
+
+def _texts(tokenizer: ClozeTokenizer, first: str, second: str) -> list[str]:
     """Normalised, the second one only if there is any."""
     length = len(first) + len(second)
     if length > LONGEST:
         raise InputTooLong(f"This text has {length:,} characters and {LONGEST:,} is the most. Shorten it.")
-    texts = [normalise(first), normalise(second)]
+    texts = [tokenizer.normalise(first), tokenizer.normalise(second)]
     if not texts[0]:
         what = "The first text is empty" if texts[1] else "There is no text yet"
         raise EmptyInput(f"{what}. Type a sentence, for example: The old man sat by the [MASK].")
     return texts if texts[1] else texts[:1]
 
 
-def _line(subwords: ClozeSubwords, texts: Sequence[str]) -> list[_Position]:
+def _line(tokenizer: ClozeTokenizer, texts: Sequence[str]) -> list[_Position]:
     """[CLS] first [SEP], or [CLS] first [SEP] second [SEP]; typed masks are blanks."""
-    line = [_special(subwords, CLS, word=0, segment=0)]
-    for segment, text in enumerate(texts):
-        line += _body(subwords, text, word=line[-1].word + 1, segment=segment)
-        line.append(_special(subwords, SEP, word=line[-1].word + 1, segment=segment))
+    before, *behind = tokenizer.frame(len(texts))
+    line: list[_Position] = []
+    _close(line, before, 0, 0)
+    for segment, (text, ends) in enumerate(zip(texts, behind, strict=True)):
+        line += _body(tokenizer.parts(text), _next(line), segment)
+        # Of several special tokens between two texts the first ends one text, and the others begin the next.
+        _close(line, ends, segment, min(segment + 1, len(texts) - 1))
     read = [position for position in line if not position.special and position.surface]
-    if all(position.token == UNKNOWN for position in read):
-        raise UnknownCharacters(
-            "The model knows none of these characters: it was trained on English text. Type a sentence in the Latin "
-            "alphabet."
-        )
+    if all(position.token == tokenizer.unknown for position in read):
+        raise UnknownCharacters(tokenizer.unreadable)
     return line
 
 
-def _special(subwords: ClozeSubwords, label: str, word: int, segment: int) -> _Position:
-    token = subwords.id_of(label)
-    return _Position(token, label, False, word, segment, token, special=True)
+def _next(line: Sequence[_Position]) -> int:
+    """The index of the word that would follow."""
+    return line[-1].word + 1 if line else 0
 
 
-def _body(subwords: ClozeSubwords, text: str, word: int, segment: int) -> list[_Position]:
-    """The pieces of one text and its typed masks, each mask a word of its own; words count from `word`."""
-    body: list[_Position] = []
-    glued, mask = False, subwords.id_of(MASK)
-    for index, part in enumerate(TYPED_MASK.split(text)):
-        if index:  # a mask stands before this part
-            following = body[-1].word + 1 if body else word
-            body.append(_Position(mask, MASK, not glued, following, segment, MASKED, blank=True))
-        start = body[-1].word + 1 if body else word
-        found = subwords.pieces(part.strip(), glued=bool(index) and not part.startswith(" ")) if part.strip() else []
-        indices = word_indices([piece for _, piece in found])
-        body += [
-            _Position(token, piece.removeprefix(BOUNDARY), piece.startswith(BOUNDARY), start + inside, segment, token)
-            for (token, piece), inside in zip(found, indices, strict=True)
-        ]
-        glued = not part.endswith(" ") and bool(part or index)
-    return body
+def _close(line: list[_Position], specials: Sequence[Special], first: int, rest: int) -> None:
+    """Append special tokens, the first of one segment and the rest of another."""
+    for index, (token, label) in enumerate(specials):
+        segment = rest if index else first
+        line.append(_Position(token, "", False, _next(line), segment, token, label, special=True))
+
+
+def _body(parts: Sequence[Part], word: int, segment: int) -> list[_Position]:
+    """The pieces of one text; words count from `word`."""
+    together = [part.shares or any(after.shares for after in parts[i + 1 : i + 2]) for i, part in enumerate(parts)]
+    return [
+        _Position(
+            part.token, part.text, part.lead, word + part.word, segment, MASKED if part.mask else part.token,
+            part.label, "" if part.mask or shared else " " * part.lead + part.text, blank=part.mask,
+            shares=part.shares,
+        )
+        for part, shared in zip(parts, together, strict=True)
+    ]  # fmt: skip
 
 
 def _words(line: Sequence[_Position]) -> tuple[str, ...]:
     """What each word is, by its index."""
     words = [""] * (line[-1].word + 1)
     for position in line:
-        words[position.word] += position.surface
+        words[position.word] += position.label if position.special else position.surface
     return tuple(word or BOUNDARY for word in words)
 
 
@@ -237,31 +220,50 @@ def _masked(line: list[_Position], words: frozenset[int], mask: int, *, single: 
         if position.word not in words or position.blank:
             result.append(position)
         elif single and result[-1].word == position.word:
-            result[-1] = replace(result[-1], own=MASKED)
+            result[-1] = replace(result[-1], own=MASKED, spelt="")
         else:
-            result.append(replace(position, token=mask, surface=MASK, blank=True))
+            result.append(replace(position, token=mask, surface=MASK, label="", blank=True, shares=False))
     return result
 
 
-def _taken(line: list[_Position], taken: Sequence[tuple[int, int]], subwords: ClozeSubwords) -> list[_Position]:
+def _taken(line: list[_Position], taken: Sequence[tuple[int, int]], tokenizer: ClozeTokenizer) -> list[_Position]:
     """The same with pieces put in at some of the blanks."""
     result = list(line)
     for place, token in taken:
         if not 0 <= place < len(line) or not result[place].blank:
             raise InputError(f"Position {place} is not masked, so nothing can be put there. Mask its word first.")
-        if not 0 <= token < len(subwords) or token in subwords.specials:
+        if not 0 <= token < len(tokenizer) or token in tokenizer.specials:
             raise InputError(f"There is no piece {token} to put in. Choose one of the candidates.")
-        piece = subwords.piece_of(token)
-        surface, lead = piece.removeprefix(BOUNDARY), piece.startswith(BOUNDARY)
-        result[place] = replace(result[place], token=token, surface=surface, lead=lead, blank=False)
+        result[place] = replace(result[place], token=token, blank=False, put=True)
+    for how, group in groupby(range(len(result)), key=lambda i: (result[i].segment, _source(result[i]))):
+        places = list(group)
+        if how[1] == "own":
+            for place in places:
+                text = result[place].spelt
+                result[place] = replace(
+                    result[place], surface=text.removeprefix(" "), lead=text.startswith(" "), label="", shares=False
+                )
+        elif how[1] == "put":
+            parts = tokenizer.spelled([result[place].token for place in places])
+            for place, part in zip(places, parts, strict=True):
+                result[place] = replace(
+                    result[place], surface=part.text, lead=part.lead, label=part.label, shares=part.shares
+                )
     return result
 
 
-def _notes(line: Sequence[_Position]) -> tuple[str, ...]:
-    unknown = dict.fromkeys(position.surface for position in line if position.token == UNKNOWN)
-    if not unknown:
+def _source(position: _Position) -> str:
+    """Where the text of a position comes from: it was read, it is the text's "own" piece put back, or one "put" in."""
+    if not position.put:
+        return ""
+    return "own" if position.token == position.own and position.spelt else "put"
+
+
+def _notes(line: Sequence[_Position], unknown: int) -> tuple[str, ...]:
+    surfaces = dict.fromkeys(position.surface for position in line if position.token == unknown)
+    if not surfaces:
         return ()
-    shown = ", ".join(map(quoted, list(unknown)[:5])) + (" …" if len(unknown) > 5 else "")
+    shown = ", ".join(map(quoted, list(surfaces)[:5])) + (" …" if len(surfaces) > 5 else "")
     return (f"The model does not know {shown}: it reads an unknown piece there.",)
 
 
@@ -271,6 +273,9 @@ def _input(
     texts, spans = ["", ""], [(0, 0)] * len(line)
     for index, position in enumerate(line):
         if position.special:
+            continue
+        if position.shares and not position.surface:
+            spans[index] = spans[index - 1]
             continue
         before = "" if not texts[position.segment] or not position.lead else " "
         texts[position.segment] += before + position.surface
@@ -283,7 +288,7 @@ def _input(
     ]
     tokens = Tokens(
         LINE.join(texts) if line[-1].segment else texts[0],
-        tuple(position.surface or BOUNDARY for position in line),
+        tuple(position.label or position.surface or BOUNDARY for position in line),
         tuple(position.token for position in line),
         tuple(position.word for position in line),
         tuple(placed),
@@ -300,4 +305,5 @@ def _input(
         words,
         taken,
         notes,
+        tuple(position.spelt for position in line),
     )

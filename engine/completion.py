@@ -235,7 +235,7 @@ def _too_long(length: int, longest: int) -> str:
     return f"This text has {length:,} characters and {longest:,} is the most. Shorten it."
 
 
-def load_completer(name: str, device: str = "auto", dtype: str = "float32") -> Completer:
+def load_completer(name: str | ModelCard, device: str = "auto", dtype: str = "float32") -> Completer:
     """A shipped network that completes words, verified against the catalogue.
 
     Args:

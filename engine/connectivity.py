@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import connectivity_causal, connectivity_generic, connectivity_recurrent
-from engine.connectivity_blocks import Blocks, Mode, Report, basis_of, collect, norm
+from engine.connectivity_blocks import Blocks, Mode, Report, basis_for, collect, norm, table_of, weight_of
 from engine.connectivity_generic import SequenceModel
 from engine.errors import ConfigError, EmptyInput, InputTooLong, Unsupported
 from engine.gradients import Differentiable
@@ -80,8 +80,8 @@ def connectivity(
         budget: bytes to take beside the weights, about; what is kept of the forward may take more.
         report: called with the share that is done, in (0, 1]; what it raises ends the work.
     """
-    table, vectors = read(model, ids, words)
-    basis = basis_of(table, mode)
+    vectors = read_vectors(model, ids, words)
+    basis = basis_for(model.embedding, mode)
     found = collect(gradients(model, vectors, words, basis, method, budget), words, norm, report)
     exact = found.numpy()
     return Connectivity.of(exact**2 if mode == "squared" else exact, mode, words)
@@ -108,14 +108,13 @@ def two_sided(
         chunk: targets at a time.
         report: as in `connectivity`.
     """
-    table, read_vectors = read(model, target, words)
-    with torch.no_grad():
-        source_vectors = model.embedding(torch.tensor([tuple(source)], device=table.device))[0]
-    basis = basis_of(table, mode)
+    target_vectors = read_vectors(model, target, words, model.target_embedding)
+    source_vectors = read_vectors(model, source, (MASKED,) * len(source))
+    bases = basis_for(model.embedding, mode), basis_for(model.target_embedding, mode)
     sides = torch.zeros(len(words), len(source), dtype=torch.float64), torch.zeros(len(words), len(words)).double()
     whole, done = sum(word != MASKED for word in words), 0
-    for blocks in connectivity_generic.two_sided(model, source_vectors, read_vectors, words, chunk):
-        for side, block in zip(sides, blocks, strict=True):
+    for blocks in connectivity_generic.two_sided(model, source_vectors, target_vectors, words, chunk):
+        for side, block, basis in zip(sides, blocks, bases, strict=True):
             side[list(block.rows), block.columns] = norm(block.times(basis))
         done += len(blocks[0].rows)
         if report is not None:
@@ -221,9 +220,26 @@ def _resolve(model: SequenceModel, method: Method) -> Method:
     return "causal" if isinstance(model, GPT) else "generic"
 
 
-@torch.no_grad()
 def read(model: SequenceModel | Differentiable, ids: Sequence[int], words: Sequence[int]) -> tuple[Tensor, Tensor]:
     """The vectors of all symbols (symbols, d), and those of ids (T, d)."""
+    return table_of(model.embedding), read_vectors(model, ids, words)
+
+
+@torch.no_grad()
+def read_vectors(
+    model: SequenceModel | Differentiable, ids: Sequence[int], words: Sequence[int], embedding: nn.Module | None = None
+) -> Tensor:
+    """The vectors of ids (T, d), by the model's `embedding` or another one.
+
+    Args:
+        model: in evaluation mode.
+        ids: T at least 1.
+        words: T of them, whose logits are looked at; −1 for none.
+        embedding: ids to vectors.
+
+    Raises:
+        EmptyInput, ConfigError: what cannot be.
+    """
     assert isinstance(model, nn.Module) and not model.training, "dropout makes no gradient of the model as it is"
     if not ids:
         raise EmptyInput("There is no text to read. Enter at least one character.")
@@ -231,6 +247,6 @@ def read(model: SequenceModel | Differentiable, ids: Sequence[int], words: Seque
         raise ConfigError(f"{len(words)} words for {len(ids)} positions: give one for each, −1 where there is none.")
     if any(word < MASKED for word in words):
         raise ConfigError(f"{min(words)} is no word. Give a number from 0, or −1 where there is none.")
-    weights = next(part for part in model.embedding.modules() if isinstance(part, nn.Embedding))
-    table = model.embedding(torch.arange(weights.num_embeddings, device=weights.weight.device)[None])[0]
-    return table, table[list(ids)]
+    embedding = embedding or model.embedding
+    vectors: Tensor = embedding(torch.tensor([tuple(ids)], device=weight_of(embedding).device))[0]
+    return vectors

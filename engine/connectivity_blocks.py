@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.errors import ConfigError
 from engine.types import MASKED
@@ -19,6 +20,8 @@ MODES: tuple[Mode, ...] = ("embedding", "one-hot", "squared")
 TINY, HUGE = 1e-16, 1e18
 """Between these norms no square under- or overflows that counts: 1e-16 is 1e3 times the root of the least float32 that
 has all its digits."""
+MANY, PART = 2**15, 2**12
+"""Symbols of a table that is gone through by so many at a time: a vocabulary of 150,000 has gigabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,57 @@ def basis_of(table: Tensor, mode: Mode) -> Tensor | None:
     if len(table) <= table.shape[1]:
         return table
     return torch.linalg.qr(table.cpu().double(), mode="r").R.to(table)
+
+
+_factors: WeakKeyDictionary[nn.Module, tuple[tuple[int, int], Tensor]] = WeakKeyDictionary()
+"""Of large tables R, which takes seconds, with what tells whether the table is still as it was."""
+
+
+def basis_for(embedding: nn.Module, mode: Mode) -> Tensor | None:
+    """`basis_of` the table of all symbols' vectors, without the table where that is large.
+
+    Args:
+        embedding: ids (B, T) to vectors (B, T, d).
+        mode: see `Connectivity`.
+    """
+    weight = weight_of(embedding)
+    if mode not in MODES or mode == "embedding" or len(weight) <= MANY:
+        return basis_of(table_of(embedding), mode)
+    # tensors made in inference mode count no versions; nobody writes into them either
+    state = weight.data_ptr(), 0 if weight.is_inference() else weight._version
+    known = _factors.get(embedding)
+    if known is None or known[0] != state:
+        known = _factors[embedding] = state, _factor(embedding, len(weight))
+    return known[1]
+
+
+@torch.no_grad()
+def _factor(embedding: nn.Module, symbols: int) -> Tensor:
+    """R (d, d) with RᵀR = EᵀE, so that ‖R g‖ = ‖E g‖: by the eigenvectors of EᵀE in float64."""
+    device = weight_of(embedding).device
+    exact = torch.device("cpu") if device.type == "mps" else device  # which has no float64
+    square: Tensor | None = None
+    for first in range(0, symbols, PART):
+        some = embedding(torch.arange(first, min(first + PART, symbols), device=device)[None])[0]
+        part = some.to(exact).double()
+        square = part.T @ part if square is None else square.addmm_(part.T, part)
+    assert square is not None
+    values, vectors = torch.linalg.eigh(square)
+    return (values.clamp_min(0).sqrt()[:, None] * vectors.T).to(some)
+
+
+def weight_of(embedding: nn.Module) -> Tensor:
+    """The table that a module looks ids up in, (symbols, d), before the module scales it."""
+    found: Tensor = next(part for part in embedding.modules() if isinstance(part, nn.Embedding)).weight
+    return found
+
+
+@torch.no_grad()
+def table_of(embedding: nn.Module) -> Tensor:
+    """The vector of every symbol as the model reads it, (symbols, d)."""
+    weight = weight_of(embedding)
+    table: Tensor = embedding(torch.arange(len(weight), device=weight.device)[None])[0]
+    return table
 
 
 def norm(block: Block) -> Tensor:

@@ -40,6 +40,14 @@ class Headed(SequenceModel, Protocol):
     def logits(self, hidden: Tensor) -> Tensor: ...
 
 
+class Choosy(SequenceModel, Protocol):
+    """One that gives the logits of a few positions by itself."""
+
+    def logits_at(self, vectors: Tensor, times: Sequence[int]) -> Tensor:
+        """Vectors (B, T, d) to logits (B, len(times), words)."""
+        ...
+
+
 def naive(model: SequenceModel, vectors: Tensor, words: Sequence[int], basis: Tensor | None = None) -> Blocks:
     """Gradients of each position's logit of its word by one backward for each: the reference for what is quicker.
 
@@ -63,7 +71,8 @@ def generic(
     model: SequenceModel, vectors: Tensor, words: Sequence[int], basis: Tensor | None = None, chunk: int = CHUNK
 ) -> Blocks:
     """The same, with the backward passes of `chunk` neighbouring targets in one, over the positions they can see."""
-    shared = chunk if len(words) <= SHORT else max(chunk, SHARED)
+    # where a vocabulary is large, its logits at many positions cost more than another forward
+    shared = chunk if len(words) <= SHORT or hasattr(model, "logits_at") else max(chunk, SHARED)
     for several in chunks_of(targets_of(words), shared):
         end = several[-1][0] + 1
         leaf = vectors[:end].detach().requires_grad_()
@@ -104,7 +113,10 @@ def two_sided(
 def values_of(model: SequenceModel, vectors: Tensor, targets: Sequence[tuple[int, int]]) -> Tensor:
     """Logits (B, targets) of words at times, from vectors (B, T, d)."""
     times, words = [time for time, _ in targets], [word for _, word in targets]
-    if hasattr(model, "hidden_from_embeddings"):
+    if hasattr(model, "logits_at"):
+        choosy: Choosy = model  # type: ignore[assignment]
+        logits = choosy.logits_at(vectors, times)
+    elif hasattr(model, "hidden_from_embeddings"):
         headed: Headed = model  # type: ignore[assignment]
         logits = headed.logits(headed.hidden_from_embeddings(vectors)[:, times])  # (B, targets, words)
     else:
@@ -132,7 +144,8 @@ def memory_of(model: nn.Module, length: int, chunk: int) -> int:
 def _bytes(model: nn.Module, length: int) -> tuple[int, int]:
     """Bytes of each target, and of the forward."""
     matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    outputs = sum(len(matrix) for matrix in matrices)
+    tables = max(map(len, matrices), default=1) if hasattr(model, "logits_at") else 0  # which few positions go through
+    outputs = sum(len(matrix) for matrix in matrices if len(matrix) != tables)
     size = matrices[0].element_size() if matrices else 4
     kept = (3 * outputs * length + outputs // 64 * length**2) * size
     return kept // 2 + max(map(len, matrices), default=1) * size, kept

@@ -5,7 +5,7 @@ at which the output has to decide.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from engine.analysis import merge_words, positions_of, span_mass
 from engine.errors import InputError
 from engine.knockout import Fork
-from engine.text import START, Subwords, french_spacing, normalise
+from engine.text import TranslationTokenizer, french_spacing, normalise
 from engine.types import KINDS, Kind, Tokens, Trace
 
 Span = tuple[int, int]
@@ -25,6 +25,11 @@ _COMPARED = (
     (re.compile(r"\b(ils|elles)\b", re.IGNORECASE), ("ils", "elles")),
 )
 """Patterns of French pronouns, the likelier first, each with the two words that are compared there."""
+_ITALIAN = re.compile(
+    r"\b(?:una|uno|perché|nel|nella|del|della|dei|degli|delle|gli|troppo|stato|stata|era|erano|è|per|sul|sulla|dal|"
+    r"dalla|suo|sua|più|anche|questo|questa)\b"
+)
+"""Words that French has not: where they stand, "il" is the Italian article and no pronoun."""
 _JOINS = ("'", "-", "(", "[")
 KEEPS = 0.05  # a margin below this in either sentence is no preference
 
@@ -38,6 +43,7 @@ class Places:
         first, second: source positions of the candidates A and B.
         steps: the steps that predict the French pronoun.
         first_read, second_read: positions of the candidates among the output tokens read.
+        texts: what sentences for a screen call the source and the output.
     """
 
     pronoun: tuple[int, ...]
@@ -46,6 +52,7 @@ class Places:
     steps: tuple[int, ...] = ()
     first_read: tuple[int, ...] = ()
     second_read: tuple[int, ...] = ()
+    texts: tuple[str, str] = ("English sentence", "French sentence")
 
     def row(self, kind: Kind) -> tuple[int, ...]:
         """The positions that look, in maps of this kind."""
@@ -57,9 +64,9 @@ class Places:
 
     def missing(self, kind: Kind) -> str:
         """Why nothing can be read from maps of this kind, as a sentence; "" where all is there."""
-        source = "the English sentence" if kind != "decoder" else "the output before it"
+        source = f"the {self.texts[0]}" if kind != "decoder" else "the output before it"
         if not self.row(kind):
-            return f"No pronoun is marked in the {'English' if kind == 'encoder' else 'French'} sentence."
+            return f"No pronoun is marked in the {self.texts[0 if kind == 'encoder' else 1]}."
         for name, positions in zip("AB", self.candidates(kind), strict=True):
             if not positions:
                 return f"Candidate {name} was not found in {source}."
@@ -169,11 +176,15 @@ class Decision:
     prefix: str
     words: tuple[str, str]
 
-    def said(self, word: str) -> str:
+    def said(self, word: str, spaced: Callable[[str], str] = lambda text: french_spacing(normalise(text))) -> str:
         """The beginning of an output that goes on with a word; no space after an apostrophe, a hyphen, or what opens
         a quotation or a bracket.
+
+        Args:
+            word: one of the two.
+            spaced: how the model would write a text.
         """
-        prefix = french_spacing(normalise(self.prefix))
+        prefix = spaced(self.prefix).rstrip()
         quoted = prefix.endswith('"') and prefix.count('"') % 2 == 1
         joins = not prefix or quoted or prefix.endswith(_JOINS)
         return f"{prefix}{'' if joins else ' '}{normalise(word)}"
@@ -197,10 +208,15 @@ def said_pronoun(trace: Trace, english: Sequence[int] = ()) -> Span | None:
         Its characters in the translation; None if there is none.
     """
     for pattern, _ in _COMPARED:
-        if found := [match.span() for match in pattern.finditer(trace.translation)]:
+        if found := _pronouns(pattern, trace.translation):
             looked = trace.maps["cross"].weights.mean(axis=(0, 1))[:, list(english)].sum(axis=1)  # (steps,)
             return max(found, key=lambda span: looked[positions_of(trace.predicted, *span)[0]])  # the first of equals
     return None
+
+
+def _pronouns(pattern: re.Pattern[str], text: str) -> list[Span]:
+    """Where a French text has pronouns; none where it is Italian."""
+    return [] if _ITALIAN.search(text) else [match.span() for match in pattern.finditer(text)]
 
 
 def find_decision(first: Trace, second: Trace, said: tuple[Span | None, Span | None] | None = None) -> Decision | None:
@@ -221,12 +237,12 @@ def find_decision(first: Trace, second: Trace, said: tuple[Span | None, Span | N
                 return Decision(trace.translation[: found.start()].strip(), compared)
     one, other = (merge_words(trace.maps["cross"]).row_tokens for trace in (first, second))
     for i, (a, b) in enumerate(zip(one.labels, other.labels, strict=False)):
-        if a != b and not (one.special[i] or other.special[i]):
-            return Decision(one.text[: one.spans[i][0]].strip(), (a, b))
+        if a.strip() != b.strip() and not (one.special[i] or other.special[i]):
+            return Decision(one.text[: one.spans[i][0]].strip(), (a.strip(), b.strip()))
     return None
 
 
-def fork_of(tokenizer: Subwords, decision: Decision) -> Fork:
+def fork_of(tokenizer: TranslationTokenizer, decision: Decision) -> Fork:
     """The pieces that tell the two words apart after the prefix, in whichever form they take there.
 
     Both ways are tokenized whole, so that "parce qu'" + "il" is one piece, or "il", or " il", as the model itself
@@ -239,10 +255,11 @@ def fork_of(tokenizer: Subwords, decision: Decision) -> Fork:
     for word in decision.words:
         if not normalise(word):
             raise InputError("Give two words to compare, for example il and elle.")
-        ways.append(tokenizer.encode(decision.said(word), end=False).ids)
+        said = decision.said(word, tokenizer.normalise_output)
+        ways.append(tokenizer.encode_output(said, end=False).ids)
     for i, (first, second) in enumerate(zip(*ways, strict=False)):
         if first != second:
-            return Fork((START, *ways[0][:i]), first, second)
+            return Fork((tokenizer.start, *ways[0][:i]), first, second)
     raise InputError(
         f"“{decision.words[0]}” and “{decision.words[1]}” begin alike, so no single step tells them apart. "
         "Choose two words of which neither begins the other."

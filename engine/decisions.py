@@ -11,21 +11,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from engine.cases import Case
 from engine.coreference import Decision, fork_of, pronoun_span
 from engine.decoding.search import pad_rows
 from engine.errors import InputError
 from engine.evidence import CHUNK, Report, own_words
+from engine.huggingface.seq2seq import HostedSeq2Seq
 from engine.interventions import Head, KnockOut, Means
-from engine.knockout import Fork, Instead, averages, nothing, sweep
+from engine.knockout import Fork, Instead, averages, nothing
+from engine.knockout_generic import sweep_any
 from engine.models.taps import NO_TAPS, Taps
 from engine.reference import reference_means
 from engine.runner import Runner
-from engine.text import PAD
 from engine.types import KINDS, Kind
 
 BATCH = 64
+BATCH_OF_OTHERS = 8  # of models that are not ours: each position has logits of the whole vocabulary
 _OTHER = {"il": "elle", "elle": "il"}
 
 
@@ -126,8 +129,11 @@ def forced_log_odds(
     values = np.zeros(len(asked), dtype=np.float32)
     # neighbours are of similar length, so that there is little padding
     order = sorted(range(len(asked)), key=lambda i: (len(asked[i].source), len(asked[i].fork.prefix)))
-    for start in range(0, len(order), BATCH):
-        chosen = order[start : start + BATCH]
+    size = BATCH
+    if isinstance(runner.model, HostedSeq2Seq):
+        size = BATCH_OF_OTHERS if runner.model.pad >= 0 else 1
+    for start in range(0, len(order), size):
+        chosen = order[start : start + size]
         values[chosen] = _batch(runner, [asked[i] for i in chosen], taps)
         report(len(chosen))
     return values
@@ -135,18 +141,28 @@ def forced_log_odds(
 
 def _batch(runner: Runner, asked: Sequence[Question], taps: Taps) -> np.ndarray:
     """The log-odds of a few decisions in one forward."""
-    model, device = runner.transformer, runner.device
-    source = pad_rows([one.source for one in asked], PAD, device)
-    read = pad_rows([one.fork.prefix for one in asked], PAD, device)  # padded at the end, which causality hides
+    pad, device = max(runner.tokenizer.pad, 0), runner.device
+    source = pad_rows([one.source for one in asked], pad, device)
+    read = pad_rows([one.fork.prefix for one in asked], pad, device)  # padded at the end, which causality hides
+    last = torch.tensor([len(one.fork.prefix) - 1 for one in asked], device=device)
+    rows = torch.arange(len(asked), device=device)
+    pieces = torch.tensor([(one.fork.first, one.fork.second) for one in asked], device=device)  # (B, 2)
+    if isinstance(runner.model, HostedSeq2Seq):
+        whole = runner.model(source, read, taps)  # (B, T, vocabulary)
+        return _differences(whole[rows, last].gather(1, pieces))
+    model = runner.transformer
     mask = model.source_mask(source)
     memory = model.run_encoder(model.embedding(source), mask, taps)
     hidden = model.run_decoder(model.embedding(read), memory, mask, taps)  # (B, T, d)
-    last = torch.tensor([len(one.fork.prefix) - 1 for one in asked], device=device)
-    hidden = hidden[torch.arange(len(asked), device=device), last]  # (B, d)
-    pieces = torch.tensor([(one.fork.first, one.fork.second) for one in asked], device=device)  # (B, 2)
+    hidden = hidden[rows, last]  # (B, d)
     logits = torch.einsum("bd,bpd->bp", hidden, model.embedding.tokens.weight[pieces])
     if model.output_bias is not None:
         logits = logits + model.output_bias[pieces]
+    return _differences(logits)
+
+
+def _differences(logits: Tensor) -> np.ndarray:
+    """Of logits (B, 2) the first minus the second, float32 (B,)."""
     found: np.ndarray = (logits[:, 0].float() - logits[:, 1].float()).cpu().numpy()
     return found
 
@@ -192,7 +208,7 @@ def head_effects(
     instead: Instead = averages(reference_means(runner.model, runner.tokenizer)) if by == "mean" else nothing
     changes: dict[Kind, list[np.ndarray]] = {kind: [] for kind in KINDS}
     for one in questions.asked:
-        for kind, change in sweep(runner.transformer, one.source, one.fork, instead).change.items():
+        for kind, change in sweep_any(runner, one.source, one.fork, instead).change.items():
             changes[kind].append(change)
         report(1)
     total = len(questions.asked)

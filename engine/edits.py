@@ -102,11 +102,10 @@ def compile_edits(
 
 def check_head(head: Head, config: TranslatorConfig) -> None:
     """Raises InputError where the model has no such head."""
-    layers = config.attention_layers(head.kind)
-    if not (0 <= head.layer < layers and 0 <= head.head < config.heads):
+    layers, heads = config.attention_layers(head.kind), config.attention_heads(head.kind)
+    if not (0 <= head.layer < layers and 0 <= head.head < heads):
         raise InputError(
-            f"There is no {head.name}: the model has {layers} {head.kind} layers of {config.heads} heads. "
-            "Choose one of those."
+            f"There is no {head.name}: the model has {layers} {head.kind} layers of {heads} heads. Choose one of those."
         )
 
 

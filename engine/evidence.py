@@ -155,7 +155,9 @@ def read_heads(runner: Runner, cases: Sequence[Case], report: Report = lambda do
     config = runner.model.config
     kinds: tuple[Kind, ...] = ("encoder", "cross")
     layers = {kind: config.attention_layers(kind) for kind in kinds}
-    right = {kind: np.zeros((len(cases), count, config.heads), dtype=bool) for kind, count in layers.items()}
+    right = {
+        kind: np.zeros((len(cases), count, config.attention_heads(kind)), dtype=bool) for kind, count in layers.items()
+    }
     measured = {kind: np.zeros(len(cases), dtype=bool) for kind in layers}
     problems = []
     for index, case in enumerate(cases):

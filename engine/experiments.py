@@ -13,10 +13,11 @@ import torch
 from engine.coreference import Decision, Places, fork_of
 from engine.errors import InputError, InputTooLong
 from engine.interventions import Force, Head, Intervention, Patch
-from engine.knockout import Fork, Instead, Sweep, averages, from_another_run, nothing, sweep
+from engine.knockout import Fork, Instead, Sweep, averages, from_another_run, nothing
+from engine.knockout_generic import outputs_of, sweep_any
 from engine.mentions import aligned, words_of
-from engine.reference import output_buffers, reference_means
-from engine.runner import LONGEST_OUTPUT, Runner
+from engine.reference import reference_means
+from engine.runner import Runner
 from engine.types import Kind, Tokens, Trace
 
 How = Literal["zero", "mean", "other"]
@@ -58,9 +59,9 @@ def fork_in(runner: Runner, decision: Decision) -> Fork:
         InputError: as there, or a beginning over the output limit.
     """
     fork = fork_of(runner.tokenizer, decision)
-    if len(fork.prefix) > LONGEST_OUTPUT:
+    if len(fork.prefix) > runner.longest_output:
         raise InputTooLong(
-            f"The output so far has {len(fork.prefix)} tokens and the limit is {LONGEST_OUTPUT}. Shorten it."
+            f"The output so far has {len(fork.prefix)} tokens and the limit is {runner.longest_output}. Shorten it."
         )
     return fork
 
@@ -114,15 +115,13 @@ def sweep_heads(runner: Runner, text: str, decision: Decision, how: How, other: 
         instead = averages(reference_means(runner.model, runner.tokenizer))
     elif how == "other":
         instead = _from_sentence(runner, runner.encode(other), source, fork)
-    return sweep(runner.transformer, source.ids, fork, instead)
+    return sweep_any(runner, source.ids, fork, instead)
 
 
 @torch.inference_mode()
 def _from_sentence(runner: Runner, there: Tokens, here: Tokens, fork: Fork) -> Instead:
     """The heads' outputs in another sentence under the same prefix, at the aligned positions."""
-    taps = output_buffers(runner.model, 1, len(there), len(fork.prefix))
-    runner.model(runner.tensor(there.ids), runner.tensor(fork.prefix), taps)
-    outputs = {place: tap.outputs[0] for place, tap in taps.items() if tap.outputs is not None}
+    outputs = outputs_of(runner, there.ids, fork.prefix)
     same = tuple((step, step) for step in range(len(fork.prefix)))
     positions: dict[Kind, tuple[tuple[int, int], ...]] = {
         "encoder": align_pieces(there, here).positions,
@@ -189,7 +188,9 @@ def patch_from(runner: Runner, heads: Sequence[Head], there: str, here: str, dec
     if kinds == {"encoder"}:
         return Patch(tuple(heads), there, None, align_pieces(runner.encode(there), runner.encode(here)).positions)
     steps = len(fork_in(runner, decision).prefix)
-    target = decision.said(decision.words[0])  # whichever word: the run has read the same before it
+    target = decision.said(
+        decision.words[0], runner.tokenizer.normalise_output
+    )  # whichever word: the run has read the same before it
     return Patch(tuple(heads), there, target, tuple((step, step) for step in range(steps)))
 
 
@@ -241,8 +242,9 @@ def force_at(
         return own
     if kind == "decoder":
         raise InputError(
-            f"Its own translation does not begin with “{decision.prefix}”, so the French nouns that decoder heads look "
-            "at are not known there. Choose another kind of head, or another beginning under “What is decided”."
+            f"Its own translation does not begin with “{decision.prefix}”, so the nouns of the output that decoder "
+            "heads look at are not known there. Choose another kind of head, or another beginning under “What is "
+            "decided”."
         )
     return replace(own, rows=(len(prefix) - 1,))
 
@@ -251,4 +253,4 @@ def all_heads(runner: Runner, kind: Kind, layer: int | None = None) -> tuple[Hea
     """Every head of a kind, or of one of its layers."""
     config = runner.model.config
     chosen = range(config.attention_layers(kind)) if layer is None else (layer,)
-    return tuple(Head(kind, index, head) for index in chosen for head in range(config.heads))
+    return tuple(Head(kind, index, head) for index in chosen for head in range(config.attention_heads(kind)))

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from engine.catalogue import card as card_of
 from engine.errors import Unsupported, WeightsDamaged
-from engine.generator import Generator, Prompt
+from engine.generator import REACH, Generator, Prompt
 from engine.model_card import Family, ModelCard
 from engine.models.char_lm import CharLM, CharLMConfig
 from engine.models.gpt import GPT, GPTConfig
 from engine.models.trigram import Trigram
-from engine.prose_tokens import ALPHABET, LINE, Alphabet, ProseSubwords, ProseTokenizer
+from engine.prose_tokens import ALPHABET, LINE, Alphabet, ProseSubwords, ProseTokenizer, ProseWords
 from engine.runner import DTYPES, guard_memory, pick_device
 from engine.text import END, START, UNKNOWN, Subwords
 from engine.weights import CONFIG, TOKENIZER, WEIGHTS, from_json, load_weights, read_json, verify
@@ -24,8 +24,10 @@ NO_END = -1
 LanguageModel = GPT | CharLM | Trigram
 
 
-def generator_of(card: ModelCard, model: LanguageModel, tokenizer: ProseTokenizer, device: str = "cpu") -> Generator:
-    """A generator of a model that is there already, such as the counts of a text of one's own.
+def generator_of(
+    card: ModelCard, model: LanguageModel, tokenizer: ProseTokenizer | Words, device: str = "cpu"
+) -> Generator:
+    """A generator of one of our models that is there already, such as the counts of a text of one's own.
 
     Args:
         card: what is known of it.
@@ -33,14 +35,17 @@ def generator_of(card: ModelCard, model: LanguageModel, tokenizer: ProseTokenize
         tokenizer: that of the model.
         device: where it is.
     """
+    if isinstance(tokenizer, Words):
+        tokenizer = ProseWords(tokenizer.vocabulary)
     if isinstance(model, GPT):
         assert isinstance(tokenizer, ProseSubwords)
         return Generator(card, model, tokenizer, device, START, END, UNKNOWN, tokenizer.banned, model.config.context)
     front = model.config.paragraph if isinstance(model, Trigram) else tokenizer.encode(LINE).ids[0]
-    return Generator(card, model, tokenizer, device, front, NO_END, 0, (0,))
+    reach = REACH if isinstance(model, CharLM) else 0
+    return Generator(card, model, tokenizer, device, front, NO_END, 0, (0,), reach=reach)
 
 
-def load_generator(name: str, device: str = "auto", dtype: str = "float32") -> Generator:
+def load_generator(name: str | ModelCard, device: str = "auto", dtype: str = "float32") -> Generator:
     """A shipped model that continues texts, verified against the catalogue.
 
     Args:
@@ -97,11 +102,11 @@ def _char_lm(folder: Path) -> tuple[CharLM, ProseTokenizer]:
     return model, Alphabet.load(folder / ALPHABET)
 
 
-def _trigram(folder: Path) -> tuple[Trigram, ProseTokenizer]:
+def _trigram(folder: Path) -> tuple[Trigram, Words]:
     return Trigram.load(folder), Words.load(folder / WORDS)
 
 
-LOADERS: dict[Family, Callable[[Path], tuple[LanguageModel, ProseTokenizer]]] = {
+LOADERS: dict[Family, Callable[[Path], tuple[LanguageModel, ProseTokenizer | Words]]] = {
     "gpt": _gpt,
     "char-lm": _char_lm,
     "trigram": _trigram,

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from engine.connectivity import connectivity
 from engine.connectivity_blocks import Mode, Report
 from engine.decoding.continuing import dropped
-from engine.errors import EmptyInput, Unsupported
+from engine.errors import EmptyInput, InputTooLong, Unsupported
+from engine.huggingface.decoder import HostedDecoder
 from engine.models.gpt import GPT
-from engine.prose_tokens import as_typed
 from engine.reduce import select
 from engine.runner import ALTERNATIVES, guard_memory
 from engine.saliency import GradientMap, Saliency
@@ -22,6 +23,9 @@ from engine.types import AttentionMap, GenerationRequest, Tokens, Trace
 
 if TYPE_CHECKING:
     from engine.generator import Generator
+
+MOST = 2 * 2**30  # bytes of all maps of a trace
+ROWS = 256  # positions whose distributions are looked at together
 
 
 @torch.inference_mode()
@@ -45,6 +49,7 @@ def trace_of(generator: Generator, prompt: str, taken: Sequence[int]) -> Trace:
         Unsupported: the model has no attention.
         EmptyInput: there is no token to predict.
         InputError: a prompt or tokens that a text cannot have.
+        InputTooLong: the maps would take more than `MOST` bytes.
         DeviceError: out of memory.
     """
     started = time.perf_counter()
@@ -54,24 +59,29 @@ def trace_of(generator: Generator, prompt: str, taken: Sequence[int]) -> Trace:
         raise EmptyInput("There is nothing to look at yet. Type a prompt, or take a token.")
     first, last = dropped(len(tokens) - 1, generator.context), len(tokens) - 1
     read, predicted = select(tokens, range(first, last)), select(tokens, range(first + 1, last + 1))
+    _check_size(model, len(read))
     with guard_memory(generator.device):
         passed = model.forward_with_maps(generator.tensor(read.ids))
-        logprobs = passed.logits[0].float().log_softmax(-1)
-        chosen = logprobs.gather(1, generator.tensor(predicted.ids).T)[:, 0].cpu().numpy()
-        best = logprobs.topk(min(ALTERNATIVES, logprobs.shape[1]), dim=-1)
+        chosen, best, values = _looked_up(passed.logits[0], generator.tensor(predicted.ids)[0])
         weights = passed.decoder[:, 0].float().cpu().numpy()
     form = generator.prompt(prompt)
     said = tokens.text[len(form.text) :]
-    rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    rows = zip(best.tolist(), values.tolist(), strict=True)
     label = generator.tokenizer.label_of
     return Trace(
-        GenerationRequest(generator.card.identity, as_typed(form.text), said or None, len(taken), taken=tuple(taken)),
+        GenerationRequest(
+            generator.card.identity, generator.typed(form.text), said or None, len(taken), taken=tuple(taken)
+        ),
         source=select(tokens, range(first, len(tokens) - len(taken))),
         read=read,
         predicted=predicted,
         translation=said,
-        maps={"decoder": AttentionMap("decoder", weights, read, read, predicted, source_name="")},
-        token_logprobs=np.minimum(chosen, 0.0),
+        maps={
+            "decoder": AttentionMap(
+                "decoder", weights, read, read, predicted, head_names=head_names(model), source_name=""
+            )
+        },
+        token_logprobs=np.minimum(chosen.numpy(), 0.0),
         alternatives=tuple(tuple(zip(map(label, ids), values, strict=True)) for ids, values in rows),
         device=generator.device,
         milliseconds=(time.perf_counter() - started) * 1000,
@@ -79,8 +89,41 @@ def trace_of(generator: Generator, prompt: str, taken: Sequence[int]) -> Trace:
     )
 
 
+def _looked_up(logits: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of what was predicted its log-probability (T,), and the most probable ids and theirs (T, n), on the CPU.
+
+    Args:
+        logits: (T, V), gone through some rows at a time: V may be 150,000.
+        predicted: int64 (T,).
+    """
+    parts = []
+    for rows, words in zip(logits.split(ROWS), predicted.to(logits.device).split(ROWS), strict=True):
+        logprobs = rows.float().log_softmax(-1)
+        best = logprobs.topk(min(ALTERNATIVES, logprobs.shape[1]), dim=-1)
+        parts.append((logprobs.gather(1, words[:, None])[:, 0].cpu(), best.indices.cpu(), best.values.cpu()))
+    chosen, indices, values = (torch.cat(part) for part in zip(*parts, strict=True))
+    return chosen, indices, values
+
+
+def _check_size(model: GPT | HostedDecoder, length: int) -> None:
+    """Raises InputTooLong where the maps of so many tokens would fill the memory."""
+    heads = model.config.attention_layers("decoder") * model.config.attention_heads("decoder")
+    most = int((MOST / 4 / heads) ** 0.5)
+    if length > most:
+        raise InputTooLong(
+            f"The {heads} maps of {length:,} tokens would take {heads * length**2 * 4 / 1e9:.1f} GB. Shorten the text "
+            f"to {most:,} tokens at most."
+        )
+
+
+def head_names(model: GPT | HostedDecoder) -> tuple[str, ...]:
+    """What a screen calls the heads where some share their keys; none for the usual names."""
+    names = getattr(model.config, "head_names", None)
+    return names("decoder") if names is not None else ()
+
+
 def _notes(generator: Generator, tokens: Tokens, cut: int, first: int) -> tuple[str, ...]:
-    notes = generator.unknown_notes(tokens)
+    notes = (*generator.unknown_notes(tokens), *filter(None, [generator.habit]))
     if cut + first == 0:
         return notes
     note = (
@@ -90,15 +133,15 @@ def _notes(generator: Generator, tokens: Tokens, cut: int, first: int) -> tuple[
     return (note, *notes)
 
 
-def transformer(generator: Generator) -> GPT:
+def transformer(generator: Generator) -> GPT | HostedDecoder:
     """The model, where only one with attention will do.
 
     Raises:
         Unsupported: it is none.
     """
-    if not isinstance(generator.model, GPT):
+    if not hasattr(generator.model, "forward_with_maps"):
         raise Unsupported(f"{generator.card.name} has no attention to look at: choose a Transformer, such as gpt.")
-    return generator.model
+    return cast(GPT | HostedDecoder, generator.model)
 
 
 def saliency_of(generator: Generator, trace: Trace, mode: Mode = "one-hot", report: Report | None = None) -> Saliency:

@@ -17,19 +17,12 @@ from engine.decoding.sampling import filtered, sample_tree
 from engine.decoding.search import Vocabulary
 from engine.errors import InputError, InputTooLong
 from engine.generation_trace import trace_of
+from engine.huggingface.decoder import HostedDecoder
 from engine.model_card import ModelCard
 from engine.models.char_lm import CharLM
 from engine.models.gpt import GPT
 from engine.models.trigram import Trigram
-from engine.prose_tokens import (
-    LINE,
-    Alphabet,
-    ProseTokenizer,
-    added,
-    extended,
-    fronted,
-    prompt_form,
-)
+from engine.prose_tokens import LINE, ProseTokenizer, fronted
 from engine.reduce import select
 from engine.runner import guard_memory
 from engine.surprise import surprise_of
@@ -49,7 +42,7 @@ class Prompt:
     """What a model reads of a prompt.
 
     Attributes:
-        text: normalised, all of it.
+        text: all of it, as it is read: prose is normalised for our own models.
         tokens: what is read: <s> or a line break in front, which is no part of the text, unless the beginning was cut
             off; then the last tokens of the text.
         cut: tokens of the text that are not read, since the context is full.
@@ -71,17 +64,19 @@ class Generator:
     Attributes:
         card: what is known of it.
         model: in evaluation mode.
-        tokenizer: normalised prose to tokens and back.
+        tokenizer: text to tokens and back.
         device: where it runs.
         front: id of what stands before every text: <s>, or a line break, as before a paragraph.
         end: id of </s>, after which nothing comes; −1 where there is none.
-        unknown: id of what the vocabulary lacks.
+        unknown: id of what the vocabulary lacks; −1 where it lacks nothing.
         banned: ids that are never drawn: <pad>, the unknown, ....
         context: the most tokens that it sees at once; 0 where there is no limit.
+        reach: the most tokens of a prompt that it is given, where `context` has no limit; 0 for all.
+        habit: what is to be said of what stands before every text, as a sentence; "" for nothing.
     """
 
     card: ModelCard
-    model: GPT | CharLM | Trigram
+    model: GPT | CharLM | Trigram | HostedDecoder
     tokenizer: ProseTokenizer
     device: str
     front: int
@@ -89,6 +84,8 @@ class Generator:
     unknown: int
     banned: tuple[int, ...]
     context: int = 0
+    reach: int = 0
+    habit: str = ""
 
     # ---- texts ----
 
@@ -104,7 +101,7 @@ class Generator:
         if not cut:
             return Prompt(form, whole, 0, notes)
         kept = select(whole, range(cut, len(whole)))
-        why = f"the model sees {self.context} at once" if self.context else f"the model is given {REACH:,} at most"
+        why = f"the model sees {self.context} at once" if self.context else f"the model is given {self.reach:,} at most"
         note = (
             f"The prompt has {len(whole) - 1:,} tokens and {why}: it reads the last {len(kept)}, from "
             f"{_beginning(kept)} on."
@@ -112,12 +109,21 @@ class Generator:
         return Prompt(form, kept, cut - 1, (note, *notes))
 
     def text_of(self, prompt: str, taken: Sequence[int]) -> str:
-        """The normalised prompt and what was taken after it; `engine.prose_tokens.as_typed` makes a prompt of it.
+        """The prompt, as it is read, and what was taken after it; `typed` makes a prompt of it.
 
-        A prompt is normalised: of repeated spaces and breaks that a model said, one is left.
+        A prompt of our own models is normalised: of repeated spaces and breaks that a model said, one is left.
         """
         self._check(taken)
         return self._whole(prompt, taken).text
+
+    def typed(self, text: str) -> str:
+        """What one types to have a text as the prompt."""
+        return self.tokenizer.typed(text)
+
+    @property
+    def end_label(self) -> str:
+        """What a screen shows of the end of a text: "</s>"; "" where nothing ends one."""
+        return self.tokenizer.label_of(self.end) if self.end != NO_END else ""
 
     def tokens_of(self, prompt: str, taken: Sequence[int]) -> Tokens:
         """What is read of a prompt, and what was taken after it."""
@@ -133,17 +139,15 @@ class Generator:
         """All tokens of a prompt as it was typed and of ids after it, `front` before them."""
         if len(prompt) > 10 * LONGEST:  # refused before it is normalised, which takes a second for a million
             raise InputTooLong(f"This prompt has {len(prompt):,} characters and {LONGEST:,} is the most. Shorten it.")
-        form = prompt_form(prompt, spaces=isinstance(self.tokenizer, Alphabet))
+        form = self.tokenizer.form(prompt)
         if len(form) > LONGEST:
             raise InputTooLong(f"This prompt has {len(form):,} characters and {LONGEST:,} is the most. Shorten it.")
-        tokens = extended(self.tokenizer, self.tokenizer.encode(form), taken, self.end)
+        tokens = self.tokenizer.extended(self.tokenizer.encode(form), taken, self.end)
         return fronted(tokens, self.front, self.tokenizer.label_of(self.front))
 
     def _cut(self, length: int) -> int:
         """How many of the tokens of a prompt, the one in front included, are not read."""
-        if isinstance(self.model, CharLM):
-            return max(0, length - REACH)
-        return dropped(length, self.context)
+        return dropped(length, self.context) if self.context or not self.reach else max(0, length - self.reach)
 
     def _goes_on(self, prompt: str, taken: Sequence[int]) -> Tokens:
         """`tokens_of` a text that more is to come after."""
@@ -165,7 +169,7 @@ class Generator:
                 raise InputError("The text holds a token that this model never says. Rewind, and take another one.")
             if token == self.end and (goes_on or place < len(taken) - 1):
                 raise InputError(
-                    "The text has ended with </s>: nothing comes after it. Rewind, and take another token."
+                    f"The text has ended with {self.end_label}: nothing comes after it. Rewind, and take another token."
                 )
 
     def unknown_notes(self, tokens: Tokens) -> tuple[str, ...]:
@@ -201,16 +205,14 @@ class Generator:
         entropy = -float((shares * own.clamp_min(-1e4)).sum()) / math.log(2)  # of an impossible token 0
         left = self._allowed(logprobs[None], options)[0]
         after = left.double().exp()
-        size = len(self.tokenizer) - len(self.banned)
-        # most probable first; of equals those that can be drawn
-        order = np.lexsort((-after.numpy(), -self._said(own).numpy()))
-        listed: list[int] = order[: min(n, size)].tolist()
+        size = len(logprobs) - len(self.banned)
+        listed = _best(self._said(own), after, min(n, size))
         counts = counts_after(self.model, tokens.ids) if isinstance(self.model, Trigram) else None
         choices = tuple(
             Choice(
                 token,
                 self.tokenizer.label_of(token),
-                added(self.tokenizer, tokens.text, token),
+                self.tokenizer.added(tokens.text, tokens.ids, token),
                 float(shares[token]),
                 float(after[token]),
                 counts.get(token, 0) if counts is not None else None,
@@ -222,7 +224,7 @@ class Generator:
             max(0.0, entropy),
             int(left.isfinite().sum()),
             size,
-            self._note(tokens, float(shares[self.unknown])),
+            self._note(tokens, float(shares[self.unknown]) if self.unknown >= 0 else 0.0),
         )
 
     @property
@@ -275,7 +277,7 @@ class Generator:
 
     def _draw(self, tokens: Tokens, options: SampleOptions) -> Iterator[Drawn]:
         generator = torch.Generator().manual_seed(options.seed)
-        steps, read, text = self.steps, self.tensor(tokens.ids), tokens.text
+        steps, read, text, ids = self.steps, self.tensor(tokens.ids), tokens.text, [*tokens.ids]
         with torch.inference_mode(), guard_memory(self.device):
             state = steps.encode(read[:, :-1])
         last = tokens.ids[-1]
@@ -286,8 +288,9 @@ class Generator:
                 logprobs = logprobs.float().cpu()
                 shares = self._allowed(logprobs, options).exp()
                 last = int(torch.multinomial(shares[0], 1, replacement=True, generator=generator))
-            piece = added(self.tokenizer, text, last)
+            piece = self.tokenizer.added(text, ids, last)
             text += piece
+            ids.append(last)
             yield Drawn(last, self.tokenizer.label_of(last), piece, min(0.0, float(logprobs[0, last])), note)
             if last == self.end:
                 return
@@ -333,6 +336,23 @@ class Generator:
     def trace(self, prompt: str, taken: Sequence[int]) -> Trace:
         """One causal map over prompt and output: see `engine.generation_trace.trace_of`."""
         return trace_of(self, prompt, taken)
+
+
+def _best(said: Tensor, drawn: Tensor, count: int) -> list[int]:
+    """The most probable tokens, of equals first those that are the more likely drawn, then by id.
+
+    Args:
+        said: float64 (V,), log-probabilities.
+        drawn: float64 (V,), probabilities after temperature, top-k and top-p.
+        count: how many, at most V.
+    """
+    if not count:
+        return []
+    least = said.topk(count).values[-1]
+    among = (said >= least).nonzero()[:, 0].numpy()  # a few of many, unless all are alike
+    order = np.lexsort((-drawn.numpy()[among], -said.numpy()[among]))
+    found: list[int] = among[order[:count]].tolist()
+    return found
 
 
 def _beginning(tokens: Tokens) -> str:

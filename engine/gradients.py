@@ -20,11 +20,15 @@ from engine.types import Kind
 class Differentiable(Protocol):
     """A model whose output can be computed from vectors instead of ids.
 
-    `embedding` gives scaled token vectors (B, T, d) of ids (B, T).
+    `embedding` gives scaled token vectors (B, S, d) of source ids (B, S), `target_embedding` those of what the decoder
+    reads; most models have one matrix for both.
     """
 
     @property
     def embedding(self) -> nn.Module: ...
+
+    @property
+    def target_embedding(self) -> nn.Module: ...
 
     def forward_from_embeddings(
         self, source: Tensor, target: Tensor, mask: Tensor | None = None, taps: Taps = NO_TAPS
@@ -98,10 +102,11 @@ def attention_gradients(
     shapes: dict[Place, tuple[int, int]] = {
         (kind, layer): shape for kind, shape in sides.items() for layer in range(model.config.attention_layers(kind))
     }
-    like = model.embedding.tokens.weight
+    like = next(model.embedding.parameters())
     for place, shape in shapes.items():
-        added[place] = like.new_zeros((1, model.config.heads, *shape)).requires_grad_()
-        buffers[place] = like.new_empty((1, model.config.heads, *shape))
+        size = (1, model.config.attention_heads(place[0]), *shape)
+        added[place] = like.new_zeros(size).requires_grad_()
+        buffers[place] = like.new_empty(size)
     taps = {place: Tap(weights=buffers[place], change_weights=added[place].__add__) for place in shapes}
     _, value = _forward(model, source, objective, taps)
     gradients = torch.autograd.grad(value, list(added.values()))
@@ -115,8 +120,8 @@ def _forward(
     device = next(model.embedding.parameters()).device
     with torch.enable_grad():
         vectors = [
-            model.embedding(torch.tensor([ids], device=device)).detach().requires_grad_()
-            for ids in (tuple(source), objective.prefix)
+            embedding(torch.tensor([ids], device=device)).detach().requires_grad_()
+            for embedding, ids in ((model.embedding, tuple(source)), (model.target_embedding, objective.prefix))
         ]
         value = objective.of(model.forward_from_embeddings(vectors[0], vectors[1], None, taps))
     return (vectors[0], vectors[1]), value

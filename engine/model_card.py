@@ -9,7 +9,7 @@ from typing import Literal
 
 ASSETS = Path(__file__).parent.parent / "assets"
 
-Family = Literal["transformer", "seq2seq", "autocomplete", "gpt", "char-lm", "trigram", "bert"]
+Family = Literal["transformer", "seq2seq", "autocomplete", "gpt", "char-lm", "trigram", "bert", "huggingface"]
 Capability = Literal[
     "translate",
     "encoder",
@@ -22,6 +22,7 @@ Capability = Literal[
     "generate",
     "counts",
     "cloze",
+    "read",
 ]
 
 LOADERS: Mapping[Family, str] = {
@@ -32,6 +33,7 @@ LOADERS: Mapping[Family, str] = {
     "char-lm": "load_generator",
     "trigram": "load_generator",
     "bert": "load_cloze",
+    "huggingface": "open_model",
 }
 """The functions of `engine` that load the models of each family."""
 
@@ -43,7 +45,8 @@ class ModelCard:
     Attributes:
         name: what the family's loader takes.
         family: what gives it: "transformer" and "seq2seq" `engine.load`, "autocomplete" `engine.load_completer`, "gpt",
-            "char-lm" and "trigram" `engine.load_generator`, "bert" `engine.load_cloze`.
+            "char-lm" and "trigram" `engine.load_generator`, "bert" `engine.load_cloze`, "huggingface"
+            `engine.open_model`: a model of somebody's own, which ships with nothing.
         title: for a menu.
         summary: one sentence for a screen.
         sha256: checksum of every file of the model, by file name; "weights.safetensors" among them.
@@ -51,13 +54,14 @@ class ModelCard:
             "interventions": its heads can be changed and its output differentiated, and "search": its output is
             searched for token by token; "complete": it suggests words as characters are typed, and "states": its
             recurrent states can be looked at; "generate": it continues a text, and "counts": by counts that can be
-            looked up; "cloze": it restores masked words.
+            looked up; "cloze": it restores masked words; "read": it reads a text with attention that taps can watch.
         longest: the most source tokens it takes, </s> included; of the family "autocomplete" the most characters that
             it reads at once; of "gpt" and "bert" the most tokens that it sees at once; 0 where there is no limit.
         data: what it was trained on, with licences.
         licence: of the weights.
         limits: what it cannot do.
         notes: departures from the paper, and why.
+        path: the folder of a model of somebody's own; None for those that ship.
     """
 
     name: str
@@ -71,6 +75,7 @@ class ModelCard:
     licence: str
     limits: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    path: Path | None = None
 
     @property
     def short(self) -> str:
@@ -84,7 +89,7 @@ class ModelCard:
 
     @property
     def folder(self) -> Path:
-        return ASSETS / self.name
+        return self.path or ASSETS / self.name
 
     @property
     def identity(self) -> str:

@@ -1,7 +1,7 @@
 """Running text as tokens for the models that continue it: subwords, characters or words, and back.
 
-Text is in the form of `engine.prose.normalise_prose`. A paragraph's first word has the same token as elsewhere: it is
-read as if a space stood before it.
+Text of our own models is in the form of `engine.prose.normalise_prose`. A paragraph's first word has the same token as
+elsewhere: it is read as if a space stood before it.
 """
 
 from __future__ import annotations
@@ -10,17 +10,43 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from engine.errors import UnknownCharacters, WeightsDamaged
-from engine.prose import normalise_prose
+from engine.prose_continued import (
+    LINE,
+    Normalised,
+    added,
+    as_typed,
+    characters_of,
+    extended,
+    fronted,
+    joined,
+    prompt_form,
+)
 from engine.reduce import select
 from engine.text import BOUNDARY, END, PAD, START, UNKNOWN, Subwords, word_indices
 from engine.types import Tokens
 from engine.weights import read_json
-from engine.words import split_words
+from engine.words import Words, split_words
 
-LINE = "\n"  # the token between two paragraphs
+__all__ = [
+    "ALPHABET",
+    "LINE",
+    "NOTHING",
+    "Alphabet",
+    "ProseSubwords",
+    "ProseTokenizer",
+    "ProseWords",
+    "added",
+    "as_typed",
+    "characters_of",
+    "extended",
+    "fronted",
+    "joined",
+    "prompt_form",
+]
+
 ALPHABET = "alphabet.json"
 NOTHING = "\ufffd"  # what a screen shows where a model has no character
 _CONTROLS = ("[CLS]", "[SEP]", "[MASK]")
@@ -32,8 +58,23 @@ class ProseTokenizer(Protocol):
 
     def __len__(self) -> int: ...
 
+    def form(self, prompt: str) -> str:
+        """What is read of a prompt as it was typed: how it ends matters, since a text goes on from there."""
+
+    def prose(self, text: str) -> str:
+        """What is read of a whole text as it was typed."""
+
+    def typed(self, text: str) -> str:
+        """What one types for a text: `form` gives it back."""
+
     def encode(self, text: str) -> Tokens:
-        """Tokens of normalised prose; unknown characters or words keep their text as label."""
+        """Tokens of what is read of a text, maybe none; unknown characters or words keep their text as label."""
+
+    def extended(self, tokens: Tokens, ids: Sequence[int], ends: int) -> Tokens:
+        """A text's tokens and those of its continuation: see the function `extended`."""
+
+    def added(self, text: str, before: Sequence[int], token: int) -> str:
+        """What an id adds to a text whose ids are `before`: "" where others have to complete it."""
 
     def label_of(self, token: int) -> str:
         """What a screen shows of an id."""
@@ -45,7 +86,7 @@ class ProseTokenizer(Protocol):
         """Text of ids."""
 
 
-class ProseSubwords:
+class ProseSubwords(Normalised):
     """Subwords over several paragraphs, each of them cut into pieces by itself, as in training."""
 
     def __init__(self, subwords: Subwords) -> None:
@@ -113,6 +154,18 @@ class ProseSubwords:
         """Text of ids."""
         return joined(self, "", ids)
 
+    def words_of(self, text: str, spans: Sequence[tuple[int, int]]) -> Sequence[int]:
+        """The word of each piece; a line break is a word of its own."""
+        return _words(text, spans)
+
+
+class ProseWords(Normalised, Words):
+    """Words over several paragraphs: each is a token."""
+
+    def words_of(self, text: str, spans: Sequence[tuple[int, int]]) -> Sequence[int]:
+        """The word of each token: its own."""
+        return range(len(spans))
+
 
 def _words(text: str, spans: Sequence[tuple[int, int]]) -> tuple[int, ...]:
     """The word of each piece; a line break is a word of its own."""
@@ -125,7 +178,7 @@ def _words(text: str, spans: Sequence[tuple[int, int]]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Alphabet:
+class Alphabet(Normalised):
     """Characters as tokens: id 0 stands for all that are not among them.
 
     Attributes:
@@ -133,6 +186,7 @@ class Alphabet:
     """
 
     characters: str
+    spaced: ClassVar[bool] = True
 
     @classmethod
     def load(cls, path: Path) -> Alphabet:
@@ -180,6 +234,10 @@ class Alphabet:
         """Text of ids."""
         return "".join(map(self.text_of, ids))
 
+    def words_of(self, text: str, spans: Sequence[tuple[int, int]]) -> Sequence[int]:
+        """The word of each character."""
+        return _word_of_each(text)
+
 
 def _word_of_each(text: str) -> tuple[int, ...]:
     """The word of each character; a space belongs to the word after it."""
@@ -190,93 +248,3 @@ def _word_of_each(text: str) -> tuple[int, ...]:
         words += [word] * length
         begins, word = token == LINE, word + (length > 0)
     return tuple(words)
-
-
-def joined(tokenizer: ProseTokenizer, text: str, ids: Iterable[int]) -> str:
-    """A text and what ids add to it: a paragraph's first word comes without its space."""
-    for token in ids:
-        text += added(tokenizer, text, token)
-    return text
-
-
-def added(tokenizer: ProseTokenizer, text: str, token: int) -> str:
-    """What one id adds to a text."""
-    piece = tokenizer.text_of(token)
-    begins = not text or text.endswith(LINE)
-    return piece.removeprefix(" ") if begins and not isinstance(tokenizer, Alphabet) else piece
-
-
-def extended(tokenizer: ProseTokenizer, tokens: Tokens, ids: Sequence[int], ends: int) -> Tokens:
-    """A text's tokens and those of its continuation.
-
-    Args:
-        tokenizer: of both.
-        tokens: of the text, as `encode` gives them.
-        ids: what follows.
-        ends: the id of </s>, which adds nothing and is marked as special; −1 where there is none.
-    """
-    text, spans = tokens.text, list(tokens.spans)
-    for token in ids:
-        piece = added(tokenizer, text, token)
-        start, end = len(text), len(text) + len(piece)
-        inside = start + 1 if piece.startswith(" ") and not isinstance(tokenizer, Alphabet) else start
-        text += piece
-        spans.append((0, 0) if token == ends else (inside, end))
-    special = tuple(token == ends for token in ids)
-    labels = (*tokens.labels, *map(tokenizer.label_of, ids))
-    return Tokens(
-        text,
-        labels,
-        (*tokens.ids, *ids),
-        _numbered(tokenizer, text, spans, sum(special)),
-        tuple(spans),
-        (*tokens.special, *special),
-    )
-
-
-def _numbered(tokenizer: ProseTokenizer, text: str, spans: Sequence[tuple[int, int]], ended: int) -> tuple[int, ...]:
-    """The word of each token, of which the last `ended` are </s>."""
-    body = spans[: len(spans) - ended]
-    if isinstance(tokenizer, ProseSubwords):
-        words = _words(text, body)
-    else:
-        words = _word_of_each(text) if isinstance(tokenizer, Alphabet) else tuple(range(len(body)))
-    first = words[-1] + 1 if words else 0
-    return (*words, *range(first, first + ended))
-
-
-def fronted(tokens: Tokens, token: int, label: str) -> Tokens:
-    """Tokens with one in front that is read and is no part of the text."""
-    return Tokens(
-        tokens.text,
-        (label, *tokens.labels),
-        (token, *tokens.ids),
-        (0, *(word + 1 for word in tokens.words)),
-        ((0, 0), *tokens.spans),
-        (True, *tokens.special),
-    )
-
-
-def characters_of(tokens: Tokens) -> tuple[int, ...]:
-    """How many characters of the text each token stands for, the space before it included."""
-    ends = [end for _, end in tokens.spans]
-    return tuple(end - before for before, end in zip([0, *ends], ends, strict=False))
-
-
-def prompt_form(text: str, *, spaces: bool) -> str:
-    """What is read of a prompt: normalised prose, and how it ends.
-
-    Args:
-        text: any; a blank line ends a paragraph. Line breaks at its end ask for a new paragraph.
-        spaces: whether a space at the end stays: for a model that reads characters it says that a word is over.
-    """
-    prose = normalise_prose(text)
-    tail = text[len(text.rstrip()) :]
-    if not prose or not tail:
-        return prose
-    return prose + (LINE if LINE in tail else " " if spaces else "")
-
-
-def as_typed(text: str) -> str:
-    """Normalised prose as one would type it, with a blank line between paragraphs: `prompt_form` reads it back."""
-    return text.replace(LINE, LINE * 2)

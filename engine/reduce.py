@@ -77,21 +77,31 @@ class Hidden:
 
 
 def hide_special(attention: AttentionMap, *, renormalise: bool) -> Hidden:
-    """The same map without the columns of special keys and without the rows that a special token names.
+    """`hide` of special tokens."""
+    return hide(attention, special=True, first=False, renormalise=renormalise)
+
+
+def hide(attention: AttentionMap, *, special: bool, first: bool, renormalise: bool) -> Hidden:
+    """The same map without the columns of some keys and without the rows that such a token names.
 
     A row is named by the token predicted in cross maps and by the token itself in the others, where a position loses
-    its row and its column together: what is left of a decoder map is still causal.
+    its row and its column together: what is left of a decoder map is still causal. The first key is where many heads
+    rest when they have nothing to look for, whatever token it is (Xiao et al. 2024, “attention sinks”). Its row goes
+    with it where a text looks at itself; a cross map keeps its rows, which are of another text.
 
     Args:
         attention: pieces or words; special are those that `Tokens.special` marks.
+        special: hide special tokens.
+        first: hide the first token.
         renormalise: divide each row by what is left of it, so that it sums to 1 again. A row that gave everything to
             hidden keys stays 0.
 
     Returns:
         The map, which has no rows or no columns where all of them are special, and the mass that went.
     """
-    rows, columns = _kept(attention.row_tokens), _kept(attention.key_tokens)
-    hidden = [i for i, special in enumerate(attention.key_tokens.special) if special]
+    rows = _kept(attention.row_tokens, special, first and attention.kind != "cross")
+    columns = _kept(attention.key_tokens, special, first)
+    hidden = sorted({*range(len(attention.key_tokens))} - {*columns})
     weights = attention.weights[:, :, rows].astype(np.float64)
     kept, removed = weights[..., columns], weights[..., hidden].sum(axis=-1)
     if renormalise:
@@ -108,8 +118,8 @@ def hide_special(attention: AttentionMap, *, renormalise: bool) -> Hidden:
     return Hidden(smaller, removed.astype(np.float32))
 
 
-def _kept(tokens: Tokens) -> list[int]:
-    return [i for i, special in enumerate(tokens.special) if not special]
+def _kept(tokens: Tokens, special: bool, first: bool) -> list[int]:
+    return [i for i, marked in enumerate(tokens.special) if not (special and marked) and not (first and i == 0)]
 
 
 def select(tokens: Tokens, positions: Sequence[int]) -> Tokens:

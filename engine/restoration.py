@@ -9,6 +9,7 @@ from typing import Literal
 from engine.cloze import Cloze
 from engine.cloze_answers import Filled, Order
 from engine.cloze_text import MASK
+from engine.errors import InputError
 from engine.noise import Noised, NoiseKind
 from engine.types import Tokens
 
@@ -110,10 +111,15 @@ def restore(cloze: Cloze, noised: Noised, order: Order = "one by one") -> Restor
         order: in which its masks are filled.
 
     Raises:
+        InputError: the text has the model's own mask token in it.
         InputTooLong: too many tokens.
         UnknownCharacters: no piece of the text is known.
         DeviceError: out of memory.
     """
+    if noised.kind in ("mask", "infill") and cloze.read(noised.original).blanks:
+        raise InputError(
+            "This text has a mask of the model in it, and noise is made on a whole text. Put a word in its place."
+        )
     attempts = []
     if noised.kind in ("mask", "infill"):
         attempts.append(_with_number(cloze, noised, order))

@@ -16,11 +16,12 @@ from engine.decoding.search import Vocabulary, greedy_many
 from engine.decoding.step import MapModel, StepModel
 from engine.edits import Edits, Intervened, Outputs, compile_edits
 from engine.errors import DeviceError, InputError, InputTooLong, Unsupported
+from engine.huggingface.hosted import Shape
 from engine.interventions import Intervention, Patch
 from engine.models.transformer import Transformer
-from engine.models.translator import Translator, translator, translator_config
+from engine.models.translator import Translator, head_names, translator, translator_config
 from engine.reference import output_buffers, reference_means
-from engine.text import END, PAD, START, UNKNOWN, WHO, Subwords, french_spacing, normalise, with_start
+from engine.text import Subwords, TranslationTokenizer, with_start
 from engine.types import AttentionMap, Kind, Tokens, Trace, TraceRequest
 from engine.weights import CONFIG, TOKENIZER, WEIGHTS, load_weights, read_json, verify
 
@@ -69,13 +70,18 @@ def guard_memory(device: str) -> Iterator[None]:
 class Runner:
     """A translation model ready to run. It keeps weights only; every result is returned and none is stored."""
 
-    def __init__(self, card: ModelCard, model: Translator, tokenizer: Subwords, device: str) -> None:
+    def __init__(self, card: ModelCard, model: Translator, tokenizer: TranslationTokenizer, device: str) -> None:
         self.card = card
         self.model = model
         self.tokenizer = tokenizer
         self.device = device
-        who = tokenizer.id_of(WHO)
-        self.vocabulary = Vocabulary(PAD, START, END, banned=(PAD, UNKNOWN, START, who))
+        self.vocabulary = Vocabulary(tokenizer.pad, tokenizer.start, tokenizer.end, tokenizer.banned)
+
+    @property
+    def longest_output(self) -> int:
+        """The most tokens of an output, </s> included."""
+        config = self.model.config
+        return min(LONGEST_OUTPUT, (config.context if isinstance(config, Shape) else 0) or LONGEST_OUTPUT)
 
     @property
     def steps(self) -> MapModel[Any]:
@@ -103,7 +109,7 @@ class Runner:
             InputTooLong: more tokens than the card's limit; the message states both.
         """
         tokens = self.tokenizer.encode(text)
-        if len(tokens) > self.card.longest:
+        if self.card.longest and len(tokens) > self.card.longest:
             raise InputTooLong(
                 f"This text has {len(tokens)} tokens and {self.card.name} takes {self.card.longest} at most. "
                 "Shorten it, or try one sentence at a time."
@@ -112,8 +118,13 @@ class Runner:
 
     def request(self, text: str, target: str | None = None, interventions: Sequence[Intervention] = ()) -> TraceRequest:
         """The full record of a question to this model, with texts normalised."""
-        forced = french_spacing(normalise(target)) if target is not None else ""
-        return TraceRequest(self.card.identity, normalise(text), forced or None, LONGEST_OUTPUT, (*interventions,))
+        forced = self.tokenizer.normalise_output(target) if target is not None else ""
+        source = self.tokenizer.normalise(text)
+        return TraceRequest(self.card.identity, source, forced or None, self.longest_output, (*interventions,))
+
+    def read_for(self, predicted: Tokens) -> Tokens:
+        """What the decoder reads to predict these tokens: what starts every output, then all but the last."""
+        return with_start(predicted, self.tokenizer.start, self.tokenizer.label_of(self.tokenizer.start))
 
     def translate(self, texts: Sequence[str], report: Callable[[int], None] = lambda done: None) -> list[str]:
         """Greedy translations, batched.
@@ -128,7 +139,7 @@ class Runner:
         """
         sources = [self._numbered(index, texts).ids for index in range(len(texts))]
         with guard_memory(self.device):
-            outputs = greedy_many(self.steps, sources, self.vocabulary, LONGEST_OUTPUT, self.device, report)
+            outputs = greedy_many(self.steps, sources, self.vocabulary, self.longest_output, self.device, report)
         return [self.tokenizer.decode(ids) for ids in outputs]
 
     def _numbered(self, index: int, texts: Sequence[str]) -> Tokens:
@@ -163,7 +174,7 @@ class Runner:
         with guard_memory(self.device):
             edits = self.edits(request.interventions)
             predicted = self._predicted(source, request, edits)
-            read = with_start(predicted)
+            read = self.read_for(predicted)
             outputs = self.model.forward_with_maps(self.tensor(source.ids), self.tensor(read.ids), edits.at(0))
             logprobs = outputs.logits[0].float().log_softmax(-1)
             chosen = logprobs.gather(1, self.tensor(predicted.ids).T)[:, 0].cpu().numpy()
@@ -180,13 +191,16 @@ class Runner:
             read=read,
             predicted=predicted,
             translation=predicted.text,
-            maps={kind: AttentionMap(kind, weights, *axes[kind]) for kind, weights in maps.items()},
+            maps={kind: self._map(kind, weights, axes[kind]) for kind, weights in maps.items()},
             token_logprobs=np.minimum(chosen, 0.0),
             alternatives=alternatives,
             device=self.device,
             milliseconds=(time.perf_counter() - started) * 1000,
             notes=self._notes(request, source, predicted),
         )
+
+    def _map(self, kind: Kind, weights: np.ndarray, axes: tuple[Tokens, Tokens, Tokens | None]) -> AttentionMap:
+        return AttentionMap(kind, weights, *axes, head_names=head_names(self.model.config, kind))
 
     def edits(self, interventions: Sequence[Intervention]) -> Edits:
         """The interventions, checked and ready for a forward.
@@ -209,24 +223,35 @@ class Runner:
         source = self.encode(patch.text)
         if patch.target is None and any(head.kind != "encoder" for head in patch.heads):
             raise InputError("A decoder or cross head can only be patched from a forced output. Give its translation.")
-        read = with_start(self._forced(patch.target)) if patch.target is not None else None
+        read = self.read_for(self._forced(patch.target)) if patch.target is not None else None
         taps = output_buffers(self.model, 1, len(source), len(read) if read else 1)
-        self.model(self.tensor(source.ids), self.tensor(read.ids if read else (START,)), taps)
+        self.model(self.tensor(source.ids), self.tensor(read.ids if read else (self.tokenizer.start,)), taps)
         return {place: tap.outputs[0] for place, tap in taps.items() if tap.outputs is not None}
+
+    @torch.inference_mode()
+    def predicted(self, source: Tokens, request: TraceRequest) -> Tokens:
+        """The output's tokens of a request without interventions: decoded, or forced.
+
+        Raises:
+            InputError: a target over the output limit.
+            DeviceError: out of memory.
+        """
+        with guard_memory(self.device):
+            return self._predicted(source, request, Edits({}, {}))
 
     def _predicted(self, source: Tokens, request: TraceRequest, edits: Edits) -> Tokens:
         """The output's tokens: decoded, or forced."""
         if request.target is not None:
             return self._forced(request.target)
-        limit = max(1, min(request.max_length, LONGEST_OUTPUT))  # a request may come from an address
+        limit = max(1, min(request.max_length, self.longest_output))  # a request may come from an address
         model: StepModel[Any] = Intervened(self.model, edits) if request.interventions else self.steps
         return self.tokenizer.decode_tokens(greedy_many(model, [source.ids], self.vocabulary, limit, self.device)[0])
 
     def _forced(self, target: str) -> Tokens:
-        forced = self.tokenizer.encode(target)
-        if len(forced) > LONGEST_OUTPUT:
+        forced = self.tokenizer.encode_output(target)
+        if len(forced) > self.longest_output:
             raise InputTooLong(
-                f"This translation has {len(forced)} tokens and the limit is {LONGEST_OUTPUT}. Shorten it."
+                f"This translation has {len(forced)} tokens and the limit is {self.longest_output}. Shorten it."
             )
         return forced
 
@@ -240,11 +265,11 @@ class Runner:
         notes = []
         if request.model != self.card.identity:
             notes.append(f"Asked of {request.model}, answered by {self.card.identity}: the weights have changed since.")
-        if unknown := source.ids.count(UNKNOWN):
+        if unknown := source.ids.count(self.tokenizer.unknown):
             notes.append(f"The model does not know {unknown} of the source's tokens and reads them as unknown.")
-        if predicted.ids[-1] != END:
+        if predicted.ids[-1] != self.tokenizer.end:
             notes.append(f"The output was cut at {len(predicted)} tokens.")
-        if request.target is not None and UNKNOWN in predicted.ids:
+        if request.target is not None and self.tokenizer.unknown in predicted.ids:
             notes.append(
                 "Some characters of the forced translation are unknown to the model; their probability means little."
             )
@@ -255,7 +280,7 @@ class Runner:
         return torch.tensor([ids], device=self.device)
 
 
-def load(name: str, device: str = "auto", dtype: str = "float32") -> Runner:
+def load(name: str | ModelCard, device: str = "auto", dtype: str = "float32") -> Runner:
     """A shipped model, verified against the catalogue.
 
     Args:

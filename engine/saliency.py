@@ -157,6 +157,10 @@ class _Edited(nn.Module):
     def embedding(self) -> nn.Module:
         return self.model.embedding
 
+    @property
+    def target_embedding(self) -> nn.Module:
+        return self.model.target_embedding
+
     def forward_from_embeddings(
         self, source: Tensor, target: Tensor, mask: Tensor | None = None, taps: Taps = NO_TAPS
     ) -> Tensor:
@@ -208,14 +212,21 @@ def _words_at(tokens: Tokens, positions: Sequence[int]) -> list[range]:
     return [next(word for word in words if position in word) for position in positions]
 
 
-def hide_special(gradients: GradientMap, *, rescale: bool) -> GradientMap:
-    """The same without the columns of special tokens and without the rows that predict one.
+def hide_special(
+    gradients: GradientMap, *, rescale: bool, special: bool = True, first: bool = False
+) -> GradientMap:  # fmt: skip
+    """The same without the columns of some tokens: special ones, whose rows go too, or the first.
 
     Args:
         gradients: pieces or words.
         rescale: divide each row by the largest of what is left of it, else by what it was divided by before.
+        special: hide special tokens, and the rows that predict one.
+        first: hide the first token that is read. The row at which it is read predicts another, and stays.
     """
-    rows, columns = ([i for i, gone in enumerate(axis.special) if not gone] for axis in _axes(gradients))
+    rows = [i for i, marked in enumerate(gradients.predicted.special) if not (special and marked)]
+    columns = [
+        i for i, marked in enumerate(gradients.keys.special) if not (special and marked) and not (first and i == 0)
+    ]
     norms = gradients.norms[np.ix_(rows, columns)]
     return replace(
         gradients,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,9 +13,8 @@ from torch import Tensor
 from engine.decoding.continuing import dropped, windows
 from engine.errors import EmptyInput, InputTooLong
 from engine.models.char_lm import CharLM
-from engine.models.gpt import GPT
 from engine.models.trigram import Trigram
-from engine.prose import CODE_POINT_BITS, normalise_prose
+from engine.prose import CODE_POINT_BITS
 from engine.prose_tokens import characters_of
 from engine.runner import guard_memory
 from engine.types import Surprise, Tokens
@@ -36,18 +35,18 @@ def surprise_of(generator: Generator, text: str, report: Callable[[float], None]
 
     Args:
         generator: the model.
-        text: any; it is normalised, and characters are those of the normal form.
+        text: any; our own models read its normal form, whose characters are then meant.
         report: called with the share that is done, in (0, 1]; what it raises ends the work.
 
     Raises:
-        EmptyInput: nothing is left after normalisation.
+        EmptyInput: nothing is left to be read.
         InputTooLong: more than `LONGEST` characters.
         DeviceError: out of memory.
     """
     if len(text) > 10 * LONGEST:  # refused before it is normalised, which takes a second for a million
         raise InputTooLong(f"This text has {len(text):,} characters and {LONGEST:,} is the most. Shorten it.")
-    prose = normalise_prose(text)
-    if not prose:
+    prose = generator.tokenizer.prose(text)
+    if not prose.strip():
         raise EmptyInput("There is no text to be surprised by. Paste one, of a sentence at least.")
     if len(prose) > LONGEST:
         raise InputTooLong(f"This text has {len(prose):,} characters and {LONGEST:,} is the most. Shorten it.")
@@ -103,21 +102,31 @@ def logprobs_along(
         return np.zeros(0)
     found = []
     with guard_memory(generator.device):
-        passes = _carried(model, generator, ids) if isinstance(model, CharLM) else _windowed(model, generator, ids)
+        passes = _carried(model, generator, ids) if isinstance(model, CharLM) else _windowed(generator, ids)
         for logits, first in passes:
             end = first + len(logits)
             wanted = generator.tensor(ids[first + 1 : end + 1])[0]
-            picked = logits.gather(1, wanted[:, None])[:, 0] - logits.logsumexp(-1)
+            picked = logits.gather(1, wanted.to(logits.device)[:, None])[:, 0] - logits.logsumexp(-1)
             found.append(picked.double().cpu().numpy())
             if report is not None:
                 report(end / (len(ids) - 1))
     return np.concatenate(found)
 
 
-def _windowed(model: GPT, generator: Generator, ids: Sequence[int]) -> Iterator[tuple[Tensor, int]]:
-    """Logits (T, V) of neighbouring positions and the first of them, from windows of the context."""
+def _windowed(generator: Generator, ids: Sequence[int]) -> Iterator[tuple[Tensor, int]]:
+    """Logits (T, V) of neighbouring positions and the first of them, from windows of the context.
+
+    A model with a large vocabulary gives those of a window in portions.
+    """
+    model: Any = generator.model
+    portions: Callable[[Tensor], Iterator[Tensor]] = getattr(model, "portions", lambda read: iter((model(read),)))
     for start, first, end in windows(len(ids), generator.context):
-        yield model(generator.tensor(ids[start:end]))[0, first - start :].float(), first
+        at = start
+        for logits in portions(generator.tensor(ids[start:end])):
+            new = logits[0, max(0, first - at) :]
+            if len(new):
+                yield new.float(), max(first, at)
+            at += logits.shape[1]
 
 
 def _carried(model: CharLM, generator: Generator, ids: Sequence[int]) -> Iterator[tuple[Tensor, int]]:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from engine.errors import EmptyInput, UnknownCharacters, WeightsDamaged, WeightsMissing
 from engine.types import Tokens
@@ -83,10 +83,59 @@ def _combines(character: str) -> bool:
     return unicodedata.category(character).startswith("M")
 
 
+class TranslationTokenizer(Protocol):
+    """What a translator's texts pass through, both ways.
+
+    Attributes:
+        pad, start, end, unknown: ids: of padding, of what the decoder reads first, of what it says last, of what the
+            vocabulary lacks; −1 where there is none.
+        banned: ids that are never said.
+    """
+
+    @property
+    def pad(self) -> int: ...
+
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def end(self) -> int: ...
+
+    @property
+    def unknown(self) -> int: ...
+
+    @property
+    def banned(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def id_of(self, piece: str) -> int: ...
+
+    def label_of(self, token: int) -> str: ...
+
+    def text_of(self, token: int) -> str: ...
+
+    def normalise(self, text: str) -> str:
+        """A source as it is read."""
+
+    def normalise_output(self, text: str) -> str:
+        """An output as the model would write it."""
+
+    def encode(self, text: str, *, end: bool = True) -> Tokens: ...
+
+    def encode_output(self, text: str, *, end: bool = True) -> Tokens: ...
+
+    def decode(self, ids: Sequence[int]) -> str: ...
+
+    def decode_tokens(self, ids: Sequence[int]) -> Tokens: ...
+
+
 class Subwords:
     """A sentencepiece model with offsets. Source: Sennrich et al. 2016 (BPE); Kudo and Richardson 2018
     (sentencepiece).
     """
+
+    pad, start, end, unknown = PAD, START, END, UNKNOWN
 
     def __init__(self, model: bytes, name: str = "tokenizer") -> None:
         """Args:
@@ -106,6 +155,11 @@ class Subwords:
                 f"{name} is not a readable sentencepiece model. Restore the file from the repository (git checkout)."
             )
             raise WeightsDamaged(message) from error
+
+    @property
+    def banned(self) -> tuple[int, ...]:
+        """Ids that no output has: padding, <s>, the tag, the unknown piece."""
+        return PAD, UNKNOWN, START, self.id_of(WHO)
 
     @classmethod
     def load(cls, path: Path) -> Subwords:
@@ -145,6 +199,18 @@ class Subwords:
         """`encode_ids` of many texts."""
         ids: list[list[int]] = self._processor.Encode(list(texts), num_threads=threads)
         return ids
+
+    def normalise(self, text: str) -> str:
+        """A source as it is read: see `normalise`."""
+        return normalise(text)
+
+    def normalise_output(self, text: str) -> str:
+        """An output as the model would write it: with French spacing."""
+        return french_spacing(normalise(text))
+
+    def encode_output(self, text: str, *, end: bool = True) -> Tokens:
+        """`encode` of an output: one vocabulary serves both sides."""
+        return self.encode(text, end=end)
 
     def encode(self, text: str, *, end: bool = True) -> Tokens:
         """Normalise and tokenize what a user typed.
@@ -208,14 +274,14 @@ def _tokens(text: str, ids: list[int], pieces: list[str], spans: list[tuple[int,
     return Tokens(text, tuple(labels), tuple(ids), tuple(words), tuple(spans), special)
 
 
-def with_start(tokens: Tokens) -> Tokens:
+def with_start(tokens: Tokens, start: int = START, label: str = SPECIAL_LABELS[START]) -> Tokens:
     """What the decoder reads to predict `tokens`: the same, shifted right, with <s> in front and the last one
     dropped.
     """
     return Tokens(
         tokens.text,
-        (SPECIAL_LABELS[START], *tokens.labels[:-1]),
-        (START, *tokens.ids[:-1]),
+        (label, *tokens.labels[:-1]),
+        (start, *tokens.ids[:-1]),
         (0, *(word + 1 for word in tokens.words[:-1])),
         ((0, 0), *tokens.spans[:-1]),
         (True, *tokens.special[:-1]),

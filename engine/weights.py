@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import textwrap
+import threading
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -22,6 +23,10 @@ WEIGHTS = "weights.safetensors"
 TOKENIZER = "tokenizer.model"
 CONFIG = "config.json"
 T = TypeVar("T")
+BUILDING = threading.RLock()
+"""Held while a network is built: to build one of half precision, transformers changes torch's default dtype, which all
+threads share.
+"""
 
 
 def sha256_of(path: Path) -> str:

@@ -127,7 +127,7 @@ class _Search:
     nodes: list[Node] = field(default_factory=list)
     live: list[int] = field(default_factory=lambda: [-1])
     prefixes: list[tuple[int, ...]] = field(default_factory=lambda: [()])
-    scores: Tensor = field(default_factory=lambda: torch.zeros(1))
+    scores: Tensor = field(default_factory=lambda: torch.zeros(1, dtype=torch.float32))
     pool: list[tuple[float, int]] = field(default_factory=list)  # (final score, node), best first
     ended: list[int] = field(default_factory=list)
     cross: list[Tensor] = field(default_factory=list)

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -18,8 +18,9 @@ from engine.decoding.beam import most_likely, search_side_by_side
 from engine.decoding.options import BeamOptions, SampleOptions
 from engine.decoding.sampling import sample_tree
 from engine.errors import InputError
+from engine.models.translator import head_names
 from engine.runner import Runner
-from engine.text import BOUNDARY, UNKNOWN, french_spacing, normalise, with_start
+from engine.text import BOUNDARY
 from engine.types import AttentionMap, BeamNode, BeamTree, Hypothesis
 
 
@@ -52,7 +53,7 @@ def search(runner: Runner, request: SearchRequest, report: Callable[[int], None]
         InputError: a text or a beginning that cannot be used.
     """
     source = runner.encode(request.text)
-    options = request.options
+    options = replace(request.options, max_length=min(request.options.max_length, runner.longest_output))
     prefix = tuple(request.prefix)
     check_prefix(runner, prefix)
     if isinstance(options, SampleOptions):
@@ -140,16 +141,14 @@ def prefix_of(runner: Runner, text: str) -> tuple[int, ...]:
     Raises:
         InputError: nothing was typed, or the tokenizer cannot make it: it has characters the model does not know.
     """
-    wanted = french_spacing(normalise(text))
-    ids = runner.tokenizer.encode(wanted, end=False).ids
-    if UNKNOWN in ids:
+    tokenizer = runner.tokenizer
+    tokens = tokenizer.encode_output(tokenizer.normalise_output(text), end=False)
+    if tokenizer.unknown in tokens.ids:
         unknown = ", ".join(
-            f"“{label}”"
-            for label, token in zip(runner.tokenizer.encode(wanted, end=False).labels, ids, strict=True)
-            if token == UNKNOWN
+            f"“{label}”" for label, token in zip(tokens.labels, tokens.ids, strict=True) if token == tokenizer.unknown
         )
         raise InputError(f"The tokenizer cannot make {unknown}: the model has no piece for it. Type another beginning.")
-    return tuple(ids)
+    return tokens.ids
 
 
 def token_of(runner: Runner, label: str, prefix: Sequence[int]) -> int:
@@ -158,7 +157,7 @@ def token_of(runner: Runner, label: str, prefix: Sequence[int]) -> int:
     Raises:
         InputError: it is not one piece of the vocabulary; the message says which pieces it would be.
     """
-    wanted = normalise(label)
+    wanted = runner.tokenizer.normalise(label).strip()
     if not wanted:
         raise InputError("Type a token, for example one of those listed.")
     beginning = runner.tokenizer.decode(prefix)
@@ -172,7 +171,7 @@ def token_of(runner: Runner, label: str, prefix: Sequence[int]) -> int:
             return token
     if wanted == runner.tokenizer.label_of(runner.vocabulary.end):
         raise InputError(f"Nothing can follow {wanted}: choose the node after which it should stand and read its row.")
-    labels = [label for label in runner.tokenizer.encode(wanted, end=False).labels if label != BOUNDARY]
+    labels = [label for label in runner.tokenizer.encode_output(wanted, end=False).labels if label != BOUNDARY]
     pieces = " + ".join(f"“{piece}”" for piece in labels)
     raise InputError(
         f"“{wanted}” is no single token after “{beginning}”: the tokenizer makes {pieces} of it. Type the first of "
@@ -227,8 +226,9 @@ def look_at(runner: Runner, tree: BeamTree, node: int) -> Look:
     predicted = runner.tokenizer.decode_tokens(ids)
     rows = [tree.cross[tree.nodes[index].step - 1][tree.nodes[index].row] for index in path]
     weights = np.stack(rows, axis=2).astype(np.float32)  # (layer, head, step, source)
-    read = with_start(predicted)
-    attention = AttentionMap("cross", weights, read, tree.source, predicted) if weights.size else None
+    read = runner.read_for(predicted)
+    names = head_names(runner.model.config, "cross")
+    attention = AttentionMap("cross", weights, read, tree.source, predicted, head_names=names) if weights.size else None
     last = tree.nodes[node]
     following: tuple[tuple[str, float], ...] = ()
     asked = False

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.models.query_key import QueryKey
 from engine.models.taps import UNTAPPED, Tap
 
 
@@ -126,6 +127,8 @@ class MultiHeadAttention(nn.Module):
         """
         assert not (causal and mask is not None)
         tap = tap or UNTAPPED
+        if tap.look is not None:
+            tap.look(QueryKey(query, key, query.shape[-1] ** -0.5, mask, causal))
         needs_gradient = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad)
         # On CPU the backward pass of the fused kernel is far slower than the explicit one's on short sentences.
         if not tap.explicit and not (needs_gradient and query.device.type == "cpu"):

@@ -18,6 +18,7 @@ from engine.models.counts import check_counts
 from engine.models.recurrent import CellKind, Recording, RecurrentStack, State
 from engine.models.taps import NO_TAPS, Taps, watching
 from engine.models.transformer import EncoderLayer, TransformerConfig, sinusoids
+from engine.types import Kind
 
 BodyKind = Literal["rnn", "gru", "lstm", "nlstm", "transformer"]
 
@@ -47,6 +48,14 @@ class AutocompleteConfig:
     heads: int = 8
     feedforward: int = 1024
     max_length: int = 256
+
+    def attention_layers(self, kind: Kind) -> int:
+        """Layers of a kind of attention: of a Transformer "decoder", of a recurrent network none."""
+        return self.layers if kind == "decoder" and self.cell == "transformer" else 0
+
+    def attention_heads(self, kind: Kind) -> int:
+        """Heads of each layer."""
+        return self.heads
 
     def __post_init__(self) -> None:
         if self.cell not in get_args(BodyKind):
@@ -228,7 +237,7 @@ class Autocomplete(nn.Module):
         if not isinstance(self.body, CausalTransformer):
             raise Unsupported(_no_attention(config.cell))
         batch, long = ids.shape
-        maps = torch.empty(config.layers, batch, config.heads, long, long, device=ids.device)
+        maps = torch.empty(config.layers, batch, config.heads, long, long, dtype=torch.float32, device=ids.device)
         return AutocompleteMaps(self(ids, watching(taps, {"decoder": maps})), maps)
 
     def run_with_states(self, ids: Tensor) -> AutocompleteStates:

@@ -17,6 +17,7 @@ from engine.models.counts import check_counts
 from engine.models.gpt import STANDARD_DEVIATION
 from engine.models.taps import NO_TAPS, Taps, watching
 from engine.models.transformer import ACTIVATIONS, EncoderLayer, TransformerConfig
+from engine.types import Kind
 
 SEGMENTS = 2
 SHIFT = 3.0
@@ -52,6 +53,14 @@ class BertConfig:
     def __post_init__(self) -> None:
         check_counts(self, "vocabulary", "width", "heads", "layers", "feedforward", "context")
         _ = self.shape  # raises what is wrong with width, heads, norm and activation
+
+    def attention_layers(self, kind: Kind) -> int:
+        """Layers of a kind of attention: it has one kind, "encoder"."""
+        return self.layers if kind == "encoder" else 0
+
+    def attention_heads(self, kind: Kind) -> int:
+        """Heads of each layer."""
+        return self.heads
 
     @property
     def shape(self) -> TransformerConfig:
@@ -165,6 +174,8 @@ class Bert(nn.Module):
         """`forward` on the explicit path, with every attention weight; `taps` may change or watch more."""
         batch, long = ids.shape
         self.check_length(long)
-        maps = torch.empty(self.config.layers, batch, self.config.heads, long, long, device=ids.device)
+        maps = torch.empty(
+            self.config.layers, batch, self.config.heads, long, long, dtype=torch.float32, device=ids.device
+        )
         logits, following = self(ids, segments, watching(taps, {"encoder": maps}))
         return BertMaps(logits, following, maps)

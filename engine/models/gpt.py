@@ -16,6 +16,7 @@ from engine.errors import InputTooLong
 from engine.models.counts import check_counts
 from engine.models.taps import NO_TAPS, Taps, watching
 from engine.models.transformer import EncoderLayer, TransformerConfig
+from engine.types import Kind
 
 STANDARD_DEVIATION = 0.02  # of initial weights, as in GPT-2 and BERT
 
@@ -45,6 +46,14 @@ class GPTConfig:
     def __post_init__(self) -> None:
         check_counts(self, "vocabulary", "width", "heads", "layers", "feedforward", "context")
         _ = self.shape  # raises what is wrong with width, heads and activation
+
+    def attention_layers(self, kind: Kind) -> int:
+        """Layers of a kind of attention: it has one kind, "decoder"."""
+        return self.layers if kind == "decoder" else 0
+
+    def attention_heads(self, kind: Kind) -> int:
+        """Heads of each layer."""
+        return self.heads
 
     @property
     def shape(self) -> TransformerConfig:
@@ -158,7 +167,9 @@ class GPT(nn.Module):
         """`forward` on the explicit path, with every attention weight; `taps` may change or watch more."""
         batch, long = ids.shape
         self.check_length(long)
-        maps = torch.empty(self.config.layers, batch, self.config.heads, long, long, device=ids.device)
+        maps = torch.empty(
+            self.config.layers, batch, self.config.heads, long, long, dtype=torch.float32, device=ids.device
+        )
         return GPTMaps(self(ids, watching(taps, {"decoder": maps})), maps)
 
     def encode(self, source: Tensor) -> GPTState:

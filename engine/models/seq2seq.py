@@ -80,6 +80,10 @@ class Seq2SeqConfig:
         """Layers of a kind of attention: one over the source, if any."""
         return self.heads if kind == "cross" else 0
 
+    def attention_heads(self, kind: Kind) -> int:
+        """Heads of each layer of a kind of attention: one."""
+        return self.heads
+
 
 class TokenVectors(nn.Module):
     """Token vectors, scaled by the root of their width."""
@@ -199,6 +203,11 @@ class Seq2Seq(nn.Module):
         self.keys = nn.Linear(wide, config.width, bias=False) if attends else None
         self.score = score_of(config.attention, config.width) if attends else None
 
+    @property
+    def target_embedding(self) -> nn.Module:
+        """What gives the decoder's token vectors: one matrix serves source, target and output."""
+        return self.embedding
+
     # --- The source ---------------------------------------------------------------------------------------------------
 
     def source_mask(self, source: Tensor) -> Tensor | None:
@@ -310,7 +319,7 @@ class Seq2Seq(nn.Module):
     def forward_with_maps(self, source: Tensor, target: Tensor, taps: Taps = NO_TAPS) -> Seq2SeqMaps:
         """The same with every attention weight; `taps` may change or watch more."""
         heads, (batch, long) = self.config.heads, source.shape
-        weights = torch.empty(heads, batch, heads, target.shape[1], long, device=source.device)
+        weights = torch.empty(heads, batch, heads, target.shape[1], long, dtype=torch.float32, device=source.device)
         watched: Taps = {}
         if heads:
             watched = {CROSS: replace(taps.get(CROSS, UNTAPPED), weights=weights[0])}
@@ -340,7 +349,7 @@ class Seq2Seq(nn.Module):
     def step_with_cross(self, state: Seq2SeqState, tokens: Tensor) -> tuple[Tensor, Seq2SeqState, Tensor]:
         """`step`, and where each row looks in the source: float32 (B, layers, heads, S), empty without attention."""
         heads, wide = self.config.heads, state.source.annotations.shape[1]
-        weights = torch.empty(len(tokens), heads, 1, wide, device=tokens.device)
+        weights = torch.empty(len(tokens), heads, 1, wide, dtype=torch.float32, device=tokens.device)
         own = state.taps(state.length)
         watched: Taps = {CROSS: replace(own.get(CROSS, UNTAPPED), weights=weights)} if heads else {}
         logprobs, state = self.step(state, tokens, {**own, **watched})

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from engine.models.query_key import QueryKey
 from engine.types import Kind
 
 Place = tuple[Kind, int]
@@ -17,6 +18,9 @@ Place = tuple[Kind, int]
 
 Change = Callable[[Tensor], Tensor]
 """A function from a tensor to another of the same shape; it never writes into its argument."""
+
+Look = Callable[[QueryKey], None]
+"""What is done with a sublayer's queries and keys while they are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Tap:
         outputs: a buffer (B, H, Q, d/H) for what each head gives, before the output matrix W_O.
         change_weights: applied to the weights (B, H, Q, K) after the softmax.
         change_outputs: applied to the heads' outputs (B, H, Q, d/H) before W_O.
+        look: given the queries and keys, from which the weights of some heads and rows can be computed; the forward
+            itself stays on the fused path. They are those before any change.
     """
 
     weights: Tensor | None = None
@@ -36,6 +42,7 @@ class Tap:
     outputs: Tensor | None = None
     change_weights: Change | None = None
     change_outputs: Change | None = None
+    look: Look | None = None
 
     @property
     def explicit(self) -> bool:
@@ -48,6 +55,11 @@ Taps = Mapping[Place, Tap]
 
 UNTAPPED = Tap()
 NO_TAPS: Taps = {}
+
+
+def looking(looks: Mapping[Place, Look]) -> Taps:
+    """Taps that look at queries and keys, and leave the forward on its fused path."""
+    return {place: Tap(look=look) for place, look in looks.items()}
 
 
 def watching(taps: Taps, buffers: Mapping[Kind, Iterable[Tensor]]) -> Taps:

@@ -86,6 +86,10 @@ class TransformerConfig:
         """Layers of a kind of attention."""
         return self.encoder_layers if kind == "encoder" else self.decoder_layers
 
+    def attention_heads(self, kind: Kind) -> int:
+        """Heads of each layer of a kind of attention."""
+        return self.heads
+
 
 def sinusoids(length: int, width: int, layout: str = "interleaved") -> Tensor:
     """Position encodings. Source: Vaswani et al. 2017, section 3.5: sin and cos of pos / 10000^(2i/d).
@@ -320,6 +324,11 @@ class Transformer(nn.Module):
         self.output_bias = nn.Parameter(torch.zeros(config.vocabulary)) if config.output_bias else None
         self.reset_parameters()
 
+    @property
+    def target_embedding(self) -> nn.Module:
+        """What gives the decoder's token vectors: one matrix serves source, target and output."""
+        return self.embedding
+
     def reset_parameters(self) -> None:
         """Xavier-uniform matrices, zero biases, embeddings of standard deviation d^-½ (1 after scaling)."""
         for name, parameter in self.named_parameters():
@@ -376,9 +385,9 @@ class Transformer(nn.Module):
         (batch, long), wide = source.shape, target.shape[1]
         shape = (batch, config.heads)
         maps: dict[Kind, Tensor] = {
-            "encoder": torch.empty(config.encoder_layers, *shape, long, long, device=device),
-            "decoder": torch.empty(config.decoder_layers, *shape, wide, wide, device=device),
-            "cross": torch.empty(config.decoder_layers, *shape, wide, long, device=device),
+            "encoder": torch.empty(config.encoder_layers, *shape, long, long, dtype=torch.float32, device=device),
+            "decoder": torch.empty(config.decoder_layers, *shape, wide, wide, dtype=torch.float32, device=device),
+            "cross": torch.empty(config.decoder_layers, *shape, wide, long, dtype=torch.float32, device=device),
         }
         return TransformerMaps(self(source, target, watching(taps, maps)), **maps)
 
@@ -414,7 +423,9 @@ class Transformer(nn.Module):
     def step_with_cross(self, state: DecoderState, tokens: Tensor) -> tuple[Tensor, DecoderState, Tensor]:
         """`step`, and where each row looks in the source: float32 (B, decoder layers, H, S)."""
         config, wide = self.config, state.layers[0].memory_key.shape[2]
-        weights = torch.empty(config.decoder_layers, len(tokens), config.heads, 1, wide, device=tokens.device)
+        weights = torch.empty(
+            config.decoder_layers, len(tokens), config.heads, 1, wide, dtype=torch.float32, device=tokens.device
+        )
         watched = watching(state.taps(state.length), {"cross": weights})
         logprobs, state = self.step(state, tokens, watched)
         return logprobs, state, weights[:, :, :, 0].transpose(0, 1)

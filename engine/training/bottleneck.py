@@ -19,8 +19,8 @@ from engine.bottleneck import Bottleneck, Estimate, GainBin, LengthBin, ModelGai
 from engine.decoding.search import BATCH_TOKENS, pad_rows
 from engine.errors import InputError
 from engine.models.seq2seq import Seq2SeqConfig
-from engine.runner import LONGEST_OUTPUT, Runner, guard_memory
-from engine.text import END, START, french_spacing, normalise
+from engine.runner import Runner, guard_memory
+from engine.text import START
 from engine.training.bleu import require_sacrebleu
 from engine.training.data import Pair, read_pairs
 from engine.training.evaluate import translate_pairs
@@ -190,8 +190,8 @@ def _source(runner: Runner, text: str) -> Sequence[int]:
 
 def _reference(runner: Runner, text: str) -> Sequence[int]:
     """Ids of a reference, </s> last unless the limit of outputs cut it."""
-    ids = runner.tokenizer.encode_ids(french_spacing(normalise(text)))
-    return [*ids, END][:LONGEST_OUTPUT]
+    tokenizer = runner.tokenizer
+    return tokenizer.encode_output(tokenizer.normalise_output(text)).ids[: runner.longest_output]
 
 
 def _batches(lengths: Mapping[int, int]) -> Iterator[list[int]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.errors import ConfigError
-from engine.models.translator import TranslatorConfig, translator_config
+from engine.models.translator import NativeConfig, translator_config
 from engine.weights import from_json
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class TrainingConfig:
     """
 
     name: str
-    model: TranslatorConfig
+    model: NativeConfig
     mixture: Mapping[str, float] = field(default_factory=dict)
     batch_tokens: int = 6144
     longest: int = 72

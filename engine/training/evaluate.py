@@ -277,11 +277,14 @@ def book_scores(generator: Generator, data: Path | None, report: Report) -> dict
 
 def cloze_scores(cloze: Cloze, data: Path | None, report: Report) -> dict[str, Any]:
     """How often masked pieces are restored and next sentences told, in the same books; their checksum is kept too."""
+    from engine.cloze_tokens import ClozeSubwords
+    from engine.models.bert import Bert
     from engine.training.language.scores import cloze_scores as measure
     from engine.training.language.scores import held_out_books
 
     assert data is not None
     books, checksum = held_out_books(data)
+    assert isinstance(cloze.model, Bert) and isinstance(cloze.tokenizer, ClozeSubwords)
     found = measure(cloze.model, cloze.tokenizer, books, cloze.card.longest, report)
     return {**found, "file_sha256": checksum}
 

@@ -16,7 +16,7 @@ from torch import nn
 from engine.cards import CURVE, TRAINING
 from engine.catalogue import ModelCard
 from engine.errors import ConfigError
-from engine.models.translator import TranslatorConfig, translator, translator_config
+from engine.models.translator import NativeConfig, translator, translator_config
 from engine.runner import Runner
 from engine.text import Subwords
 from engine.training.data import Pair
@@ -177,7 +177,7 @@ def training_record(run: Path, record: Mapping[str, Any], model: Callable[[], nn
 
 @torch.inference_mode()
 def rounding(
-    config: TranslatorConfig, card: ModelCard, weights: tuple[Path, Path], tokenizer: Path, pairs: Sequence[Pair]
+    config: NativeConfig, card: ModelCard, weights: tuple[Path, Path], tokenizer: Path, pairs: Sequence[Pair]
 ) -> dict[str, Any]:
     """Greedy outputs with the weights before and after rounding: share changed, and both BLEU scores."""
     outputs = []

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from engine.models.seq2seq import Seq2Seq
 from engine.models.transformer import Transformer
-from engine.models.translator import Translator, translator
+from engine.models.translator import NativeTranslator, translator
 from engine.training.config import TrainingConfig
 from engine.training.data import Batch
 from engine.training.loss import cross_entropy
@@ -24,7 +24,7 @@ class Learner(nn.Module, ABC):
         rounded: kinds of modules whose weights are kept in the compute type while they run.
     """
 
-    model: Translator
+    model: NativeTranslator
     rounded: ClassVar[tuple[type[nn.Module], ...]] = ()
 
     @abstractmethod

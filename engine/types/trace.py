@@ -96,6 +96,11 @@ class AttentionMap:
         return self.weights.shape[1]
 
     @property
+    def sums_to_one(self) -> bool:
+        """Whether every row does, to what half precision leaves of that."""
+        return bool(np.allclose(self.weights.sum(axis=-1), 1.0, atol=1e-2))
+
+    @property
     def row_tokens(self) -> Tokens:
         """What names the rows on screen: the tokens predicted for cross maps and gradients, which are of their logits;
         else the tokens themselves (read).
@@ -119,12 +124,14 @@ class AttentionMap:
         """Bool (query, key), True where the causal mask forbids looking: later positions of a decoder map.
 
         Merging pieces into words keeps this rule, since words are in reading order. A gradient's row is named by what
-        its step predicts: where <s> is hidden, rows and columns have the same names, and a row's own column is masked.
+        its step predicts: where the first token read is hidden, rows and columns have the same names, and a row's own
+        column is masked.
         """
         shape = self.weights.shape[2:]
         if self.kind != "decoder":
             return np.zeros(shape, dtype=bool)
-        own = self.measure != "attention" and self.key_tokens.special[:1] != (True,)
+        predicted = self.predicted_tokens if self.measure != "attention" else None
+        own = predicted is not None and predicted.spans[:1] == self.key_tokens.spans[:1]
         return np.triu(np.ones(shape, dtype=bool), k=0 if own else 1)
 
 

@@ -57,7 +57,7 @@ def head_header(attention: AttentionMap, theme: Theme) -> dict[str, Any]:
     """Names of layers and heads, and each head's colour and dash; what is no single head has the accent colour."""
     numbered = {
         "layers": attention.layer_names == tuple(f"layer {i + 1}" for i in range(attention.layers)),
-        "heads": attention.head_names == tuple(f"head {i + 1}" for i in range(attention.heads)),
+        "heads": all(_is_numbered(name, i + 1) for i, name in enumerate(attention.head_names)),
     }
     heads = range(attention.heads)
     plain = HEAD_DASHES[0]
@@ -68,3 +68,8 @@ def head_header(attention: AttentionMap, theme: Theme) -> dict[str, Any]:
         "colours": [head_colour(head) if numbered["heads"] else theme.accent for head in heads],
         "dashes": [None if head_dash(head) == plain or not numbered["heads"] else head_dash(head) for head in heads],
     }
+
+
+def _is_numbered(name: str, number: int) -> bool:
+    """Whether a head is called by its number: "head 3", or "head 3 (key head 1)" where it shares its keys."""
+    return name == f"head {number}" or name.startswith(f"head {number} (")

@@ -243,11 +243,15 @@ function strips(parts) {
   return `linear-gradient(to right, ${stops.join(", ")})`;
 }
 
-/** A coloured patch for each head: a click toggles it, a double-click or Shift + Enter leaves it alone. */
+/** A coloured patch for each head: a click toggles it, a double-click or Shift + Enter leaves it alone.
+ * Heads that share the keys of one key head, which their names say in brackets, stand together. */
 function headPatches({ heads, colours, numbered }, toggle, isolate) {
+  const keys = heads.map((name) => name.split(" (")[1] ?? "");
+  const apart = (head) => (head && keys[head] !== keys[head - 1] ? "; margin-inline-start: 0.6em" : "");
   const patches = heads.map((name, head) =>
     make("button", {
-      type: "button", class: "head", "data-stop": true, "aria-label": name, style: `--colour: ${colours[head]}`,
+      type: "button", class: "head", "data-stop": true, "aria-label": name,
+      style: `--colour: ${colours[head]}${apart(head)}`,
       title: `${name}: click to show or hide, double-click for this head alone`,
       text: numbered.heads ? `${head + 1}` : name,
       onclick: () => toggle(head),

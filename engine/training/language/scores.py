@@ -68,6 +68,7 @@ def book_scores(generator: Generator, data: Path, report: Report = lambda done: 
         bits = gpt_bits(model, Subwords.load(folder / TOKENIZER), books, report)
         full, _ = trigram_bits(data, books)
     else:
+        assert isinstance(model, Trigram)
         full, bits = trigram_bits(data, books, (model, Words.load(folder / WORDS)))
     found = {"bits_per_character": round(bits / characters, 4), "characters": characters, "books": len(books)}
     return found | ({"full_trigram": round(full / characters, 4)} if full else {}) | {"file_sha256": checksum}

@@ -15,10 +15,13 @@ const colour = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16
 const inMemory = ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0; // as ImageData lays a pixel out
 /** "previous token" of "previous token 0.82". */
 const patternName = (text) => text.replace(/\s+[-+−]?[\d.,]+\s*%?$/, "").trim();
-/** "3" of "head 3"; other names as they are. */
+const ROOMY = 16; // heads that have room for more than a number above them
+/** "3" of "head 3", "3 · k1" of "head 3 (key head 1)" where there is room; other names as they are. */
 const brief = (names, noun) => {
-  const pattern = new RegExp(`^${noun} (\\d+)$`);
-  return names.every((name) => pattern.test(name)) ? names.map((name) => name.match(pattern)[1]) : null;
+  const pattern = new RegExp(`^${noun} (\\d+)(?: \\(key head (\\d+)\\))?$`);
+  if (!names.every((name) => pattern.test(name))) return null;
+  const parts = names.map((name) => name.match(pattern));
+  return parts.map(([, number, key]) => (key && names.length <= ROOMY ? `${number} · k${key}` : number));
 };
 
 class Grid {

@@ -78,7 +78,7 @@ def lines_data(
             too many (`MOST_WEIGHTS`).
         view: what is shown first.
         layer: the layer that must be among those that travel; None for the view's.
-        removed: (layer, head, query): what hidden special tokens took of each row; None where none are hidden.
+        removed: (layer, head, query): what hidden tokens took of each row; None where none are hidden.
         theme: colours and type sizes.
         scale: of type and rows; above 1 for a projector.
         controls: "all"; "heads": layers, heads and pins only, for a projector; "none": the figure alone.

@@ -93,7 +93,7 @@ class LineFigure extends LineWeights {
     return `${names(side)} ${verb} ${best.join(" · ") || "nothing much"} (${several}${which})${hidden}`;
   }
 
-  /** What special tokens took from the shown rows before they were hidden. */
+  /** What hidden tokens took from the shown rows before they were hidden. */
   hiddenMass(rows) {
     if (!this.removed || !this.heads.length || !this.loaded) return "";
     const [Q] = this.size;
@@ -103,7 +103,7 @@ class LineFigure extends LineWeights {
       for (const q of some) sum += this.removed[(this.state.layer * this.header.heads.length + head) * Q + q];
     }
     const share = percent(sum / Math.max(this.heads.length * some.length, 1));
-    return ` · special tokens took ${share} before they were hidden`;
+    return ` · hidden tokens took ${share}`;
   }
 
   draw() {

@@ -65,7 +65,7 @@ def playback_data(
         maps: of one sentence, by kind, between pieces as the model read and wrote them: neither merged into words nor
             without their special tokens. Cross or decoder attention has to be there; a kind that is not has no lines,
             and without encoder attention playing begins with the first decoding step.
-        logprobs: float32 (T,), natural log-probability of each token of the output, ≤ 0.
+        logprobs: float32 (T,), natural log-probability of each token of the output, ≤ 0; NaN where unknown.
         alternatives: of each decoding step; empty where unknown.
         view: what is shown first; a step or layer too high stands for the last.
         theme: colours and type sizes.
@@ -96,7 +96,7 @@ def playback_data(
         "maps": described,
         "source": token_header(source) if source else [],
         "output": _output_header(read, predicted),
-        "probabilities": np.exp(logprobs).round(6).tolist(),
+        "probabilities": [None if np.isnan(value) else round(float(np.exp(value)), 6) for value in logprobs],
         "alternatives": [_others(*step) for step in zip(alternatives, predicted.labels, logprobs, strict=True)]
         if alternatives
         else [],

@@ -5,7 +5,7 @@ const GROWING = 400; // milliseconds in which a step's lines grow, at normal spe
 const RESTING = 800; // milliseconds from then to the next step
 const SETTLED = 400; // milliseconds after the last change until the server is told, for the address
 const quoted = (text) => `“${isolated(text)}”`;
-const chance = (share) => (share < 0.005 ? "<1 %" : percent(share));
+const chance = (share) => (share === null ? "?" : share < 0.005 ? "<1 %" : percent(share)); // null: not known
 
 class Playback extends PlaybackFigure {
   constructor(parentElement) {

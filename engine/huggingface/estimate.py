@@ -1,0 +1,301 @@
+"""What a model is and what it needs, before it is loaded: from its configuration and the headers of its files."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from engine.errors import ConfigError, Unsupported, WeightsDamaged
+from engine.huggingface import memory
+from engine.huggingface.checks import CONFIG, Checked
+from engine.huggingface.files import read_object
+from engine.huggingface.memory import shown_bytes
+from engine.types import Kind
+from engine.weights import BUILDING
+
+Architecture = Literal["encoder", "decoder", "encoder-decoder"]
+KINDS_OF: Mapping[Architecture, tuple[Kind, ...]] = {
+    "encoder": ("encoder",),
+    "decoder": ("decoder",),
+    "encoder-decoder": ("encoder", "decoder", "cross"),
+}
+WORDS: Mapping[Architecture, str] = {
+    "encoder": "encoder-only",
+    "decoder": "decoder-only",
+    "encoder-decoder": "encoder-decoder",
+}
+FLOAT32 = 4  # bytes
+MOST_TABLE = 1 << 28  # the most numbers of a table of positions: larger ones are of rotary models, which have none
+SLACK = 2_000_000  # parameters that a small model's file may lack: a pooling layer, a tied table
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a model is and what it needs.
+
+    Attributes:
+        name: what it is called.
+        family: the architecture's own word, as its config says it ("llama"); "saccade" for this project's.
+        kind: what reads and what writes; None where it has no attention.
+        parameters: as they are stored.
+        dtypes: of the weights, that with the most bytes first, as safetensors writes them.
+        quantised: how, or None.
+        device: "cpu", "cuda" or "mps".
+        needed: bytes of memory for the weights.
+        there: bytes of memory that the device has left.
+        layers: with attention, by its kind.
+        heads: query heads of a layer, by kind.
+        key_heads: key and value heads of a layer, by kind.
+        context: the most tokens at once; 0 where there is no limit.
+        window: how far layers with sliding attention look; 0 where none slides.
+    """
+
+    name: str
+    family: str
+    kind: Architecture | None
+    parameters: int
+    dtypes: tuple[str, ...]
+    quantised: str | None
+    device: str
+    needed: int
+    there: int
+    layers: Mapping[Kind, int]
+    heads: Mapping[Kind, int]
+    key_heads: Mapping[Kind, int]
+    context: int = 0
+    window: int = 0
+
+    def map_bytes(self, tokens: int) -> int:
+        """Bytes of every attention map of a text in float32: layers × heads × tokens², over all kinds.
+
+        Source and target of a model that has both are taken as equally long.
+        """
+        return sum(self.layers[kind] * self.heads[kind] for kind in self.layers) * tokens**2 * FLOAT32
+
+    @property
+    def fits(self) -> bool:
+        """Whether the weights fit into the memory that is left."""
+        return self.needed <= self.there
+
+    @property
+    def architecture(self) -> str:
+        """In a few words: "decoder-only (llama), 32 heads share 8 key/value heads"."""
+        words = f"{WORDS[self.kind]} ({self.family})" if self.kind else f"no attention ({self.family})"
+        shared = next((kind for kind in self.layers if self.key_heads[kind] < self.heads[kind]), None)
+        if shared is None:
+            return words
+        keys = self.key_heads[shared]
+        return f"{words}, {self.heads[shared]} heads share {keys} key/value head{'s' if keys > 1 else ''}"
+
+    def sentences(self) -> tuple[str, ...]:
+        """What a screen says before the model is opened: size, memory, shape, maps, limits."""
+        stored = f"{', '.join(self.dtypes)}, quantised ({self.quantised})" if self.quantised else ", ".join(self.dtypes)
+        fits = "" if self.fits else " It does not fit: unload a model, or start on a machine or device with more."
+        found = [
+            f"{_count(self.parameters)} parameters, stored as {stored}.",
+            f"It needs {shown_bytes(self.needed)} of memory; {self.device} has {shown_bytes(self.there)} left.{fits}",
+        ]
+        if self.layers:
+            found.append(f"{_layers(self.layers, self.heads)}.")
+            found.append(f"All attention maps of 100 tokens take {shown_bytes(self.map_bytes(100))}.")
+        if self.context:
+            found.append(f"It sees {self.context:,} tokens at once.")
+        if self.window:
+            found.append(f"Layers with sliding attention look {self.window:,} tokens far.")
+        return tuple(found)
+
+
+def estimate(checked: Checked, device: str = "auto") -> Estimate:
+    """What a model is and what it needs on a device. No weight is read.
+
+    The architecture is built without memory, to see that it is one that reads text and that the files hold its weights:
+    a configuration that claims more than there is would fill the memory with random ones.
+
+    Raises:
+        ConfigError: the configuration has impossible values.
+        Unsupported: it reads no text, or it has no attention.
+        WeightsDamaged: the files hold far fewer weights than the configuration says.
+        DeviceError: there is no such device.
+    """
+    from engine.runner import pick_device
+
+    where = pick_device(device)
+    common: dict[str, Any] = {
+        "name": checked.name,
+        "parameters": checked.parameters,
+        "dtypes": checked.dtypes,
+        "quantised": checked.quantised,
+        "device": where,
+        "there": memory.available(where),
+    }
+    if checked.kind == "saccade":
+        needed = checked.parameters * FLOAT32  # stored in half precision, widened when loaded
+        return Estimate(family="saccade", needed=needed, **_own_shape(checked.config), **common)
+    config = _configuration(checked)
+    check_skeleton(config, checked)
+    return Estimate(family=str(config.model_type), needed=checked.bytes, **_shape(config, checked), **common)
+
+
+# --- The library's configuration --------------------------------------------------------------------------------------
+
+
+def _configuration(checked: Checked) -> Any:
+    """The library's own configuration of a folder: its defaults filled in, its names made common."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(str(checked.folder), local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # whatever the library makes of impossible values
+        raise _impossible(error) from error
+
+
+def _impossible(error: Exception) -> ConfigError:
+    reason = textwrap.shorten(str(error), 160, placeholder=" …").rstrip(".")
+    return ConfigError(f"{CONFIG} cannot be used ({type(error).__name__}: {reason}). Copy the model's own {CONFIG}.")
+
+
+def check_skeleton(config: Any, checked: Checked) -> None:
+    """Build the architecture without memory: it must read text, and the files must hold about as many weights.
+
+    Args:
+        config: the library's own configuration of the folder.
+        checked: its files.
+
+    Raises:
+        ConfigError, Unsupported, WeightsDamaged: as `estimate`.
+    """
+    import torch
+    from transformers import AutoModel
+
+    text = config.get_text_config()
+    table = _first(text, "max_position_embeddings", "n_positions") * _first(text, "hidden_size", "d_model")
+    if table > MOST_TABLE and "rope_parameters" not in getattr(type(text), "__dataclass_fields__", {}):
+        raise ConfigError(f"{CONFIG} claims an impossible table of positions. Copy the model's own {CONFIG}.")
+    try:
+        with BUILDING, torch.device("meta"):  # the device is for this thread alone
+            skeleton = AutoModel.from_config(config, attn_implementation="eager", trust_remote_code=False)
+    except Exception as error:  # whatever the library makes of impossible values
+        raise _impossible(error) from error
+    if getattr(skeleton, "main_input_name", "input_ids") != "input_ids":
+        raise Unsupported(f"{checked.name} does not read text. Choose a language model.")
+    expected = sum(parameter.numel() for parameter in skeleton.parameters())
+    if expected > checked.parameters * (8 if checked.quantised else 2) + SLACK:
+        raise WeightsDamaged(
+            f"{CONFIG} of {checked.name} describes {_count(expected)} parameters and its weights are "
+            f"{_count(checked.parameters)}: they do not belong together. Copy the model again."
+        )
+
+
+def _shape(config: Any, checked: Checked) -> dict[str, Any]:
+    """Kind, layers, heads, context and window, by the names that the library gives them."""
+    from engine.huggingface.loading import architecture_of
+
+    kind = architecture_of(config)
+    if kind == "encoder-decoder":
+        encoder, decoder = getattr(config, "encoder", config), getattr(config, "decoder", config)
+        sides: dict[Kind, tuple[int, int, int]] = {
+            "encoder": _side(encoder, "encoder"),
+            "decoder": _side(decoder, "decoder"),
+            "cross": _side(decoder, "decoder"),
+        }
+    else:
+        sides = {KINDS_OF[kind][0]: _side(config.get_text_config(), "")}
+    if not all(layers and heads for layers, heads, _ in sides.values()):
+        raise Unsupported(f"{checked.name} has no attention to look at. Choose a Transformer.")
+    text = config.get_text_config()
+    return {
+        "kind": kind,
+        "layers": {name: side[0] for name, side in sides.items()},
+        "heads": {name: side[1] for name, side in sides.items()},
+        "key_heads": {name: side[2] for name, side in sides.items()},
+        "context": _context(text, checked),
+        "window": _first(text, "sliding_window"),
+    }
+
+
+def _side(config: Any, side: str) -> tuple[int, int, int]:
+    """Layers with attention, query heads, and key heads of an encoder or a decoder ("" where there is one side)."""
+    names = (f"{side}_layers", f"num_{side}_layers") if side else ()
+    layers = _first(config, *names, "num_hidden_layers")
+    types = getattr(config, "layer_types", None)
+    if not side and types:
+        layers = sum("attention" in str(name) and "linear" not in str(name) for name in types)
+    heads = _first(config, *((f"{side}_attention_heads", f"num_{side}_attention_heads") if side else ()))
+    heads = heads or _first(config, "num_attention_heads", "num_heads", "n_head")
+    return layers, heads, _key_heads(config) or heads
+
+
+def _key_heads(config: Any) -> int:
+    """Of a decoder: several heads may share the keys and values of one (0: none of them do)."""
+    if getattr(config, "multi_query", False) and not getattr(config, "new_decoder_architecture", False):
+        return 1
+    return _first(config, "num_key_value_heads", "num_kv_heads")
+
+
+def _context(config: Any, checked: Checked) -> int:
+    """The most tokens at once: what the positions or the tokenizer allow, whichever is less."""
+    limit = _first(config, "max_position_embeddings", "n_positions", "max_source_positions", "max_seq_len")
+    path = checked.folder / "tokenizer_config.json"
+    longest = read_object(path).get("model_max_length") if path.is_file() else None
+    found = [limit, int(longest) if isinstance(longest, int | float) and 0 < longest < 1e9 else 0]
+    return min((value for value in found if value > 0), default=0)
+
+
+def _first(config: Any, *names: str) -> int:
+    """The first of some settings that is a positive whole number; 0 where none is."""
+    for name in names:
+        value = getattr(config, name, None)
+        if type(value) is int and value > 0:
+            return value
+    return 0
+
+
+# --- This project's own checkpoints -----------------------------------------------------------------------------------
+
+
+def _own_shape(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Kind, layers and heads of a model that this project's training saved, by what its config says."""
+    number = {key: value for key, value in config.items() if type(value) is int}
+    layers, heads, context = number.get("layers", 0), number.get("heads", 0), number.get("context", 0)
+    sides: dict[Kind, tuple[int, int]] = {}
+    if "encoder_layers" in number:
+        decoder = (number.get("decoder_layers", 0), heads)
+        sides = {"encoder": (number["encoder_layers"], heads), "decoder": decoder, "cross": decoder}
+    elif "attention" in config:
+        sides = {} if config["attention"] == "none" else {"cross": (1, 1)}
+    elif context and heads:
+        sides = {"encoder" if "norm" in config else "decoder": (layers, heads)}
+    elif config.get("cell") == "transformer":
+        sides = {"decoder": (layers, heads)}
+    kinds = {kinds: kind for kind, kinds in KINDS_OF.items()}
+    by_kind = {kind: side[1] for kind, side in sides.items()}
+    return {
+        "kind": "encoder-decoder" if "cross" in sides else kinds.get(tuple(sides)),
+        "layers": {kind: side[0] for kind, side in sides.items()},
+        "heads": by_kind,
+        "key_heads": by_kind,
+        "context": context or number.get("max_length", 0),
+    }
+
+
+# --- Words ------------------------------------------------------------------------------------------------------------
+
+
+def _count(number: int) -> str:
+    """A count for a screen: "410", "22.7 million", "7.1 billion"."""
+    for size, word in ((10**12, "trillion"), (10**9, "billion"), (10**6, "million")):
+        if number >= size:
+            return f"{number / size:.1f} {word}"
+    return f"{number:,}"
+
+
+def _layers(layers: Mapping[Kind, int], heads: Mapping[Kind, int]) -> str:
+    """In words: "6 encoder layers of 8 heads, 1 decoder layer of 8 heads"."""
+    parts = []
+    for kind in layers:
+        what = "layer" if layers[kind] == 1 else "layers"
+        which = "cross-attention" if kind == "cross" else kind
+        parts.append(f"{layers[kind]} {which} {what} of {heads[kind]} head{'s' if heads[kind] > 1 else ''}")
+    return ", ".join(parts)
