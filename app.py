@@ -1,5 +1,7 @@
 """The web app: settings and navigation. Pages are in pages/."""
 
+import os
+
 import streamlit as st
 
 st.set_page_config(
@@ -26,7 +28,7 @@ STYLE = """
 st.html(f"<style>{STYLE}</style>")
 
 st.session_state["navigated"] = True  # pages/_shared.py: a page that is run without this file asks for it
-st.navigation(
+page = st.navigation(
     [
         st.Page("pages/home.py", title="Saccade", url_path="home", icon=":material/visibility:", default=True),
         st.Page("pages/translate.py", title="Translate", url_path="translate", icon=":material/translate:"),
@@ -36,7 +38,13 @@ st.navigation(
         st.Page("pages/alignment.py", title="Alignment", url_path="alignment", icon=":material/align_horizontal_left:"),
         st.Page("pages/generate.py", title="Generate", url_path="generate", icon=":material/edit_note:"),
         st.Page("pages/cloze.py", title="Cloze", url_path="cloze", icon=":material/question_mark:"),
+        st.Page("pages/your_model.py", title="Your model", url_path="your_model", icon=":material/deployed_code:"),
         st.Page("pages/models.py", title="Models", url_path="models", icon=":material/inventory_2:"),
     ],
     position="top",
-).run()
+)
+if os.environ.get("SACCADE_MODEL"):  # `saccade run --model`: the first who comes opens it
+    from pages._own_loading import open_at_start
+
+    open_at_start()
+page.run()

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, NamedTuple, TypeVar, get_args
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 LONGEST_ADDRESS = 2_000  # characters behind the "?"; longer ones are cut by mail programs, chats and proxies
 NAMED = 5  # parameters that mean nothing; of more only the number is said
@@ -84,7 +84,10 @@ def written(numbers: tuple[int, ...]) -> str:
 
 TEXT = Form(str)
 POSITION = Form(_none_or_number, lambda value: "none" if value < 0 else str(value + 1))  # −1 for none
-IDENTITIES = Form(lambda text: tuple(part for part in text.split("_") if part), "_".join)  # of models
+IDENTITIES = Form(
+    lambda text: tuple(unquote(part) for part in text.split("_") if part),
+    lambda values: "_".join(value.replace("%", "%25").replace("_", "%5F") for value in values),
+)  # of models, whose names may have an underscore
 NUMBER = Form(_number, lambda value: str(value + 1))
 NUMBERS = Form(_numbers, written)
 SHARE = Form(_share, lambda value: f"{value:g}")

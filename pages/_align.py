@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from engine import catalogue
 from engine.alignment import alignment_of, detokenised, given_hits, word_map
 from engine.analysis import merge_words
 from engine.card_alignment import best_alignment_head
 from engine.cards import alignment_scores
-from engine.catalogue import MODELS, ModelCard
+from engine.catalogue import ModelCard
 from engine.errors import InputError
 from engine.gold_links import read_pairs_file, shipped_pairs
 from engine.reduce import hide_special
@@ -138,7 +139,7 @@ VIEW = PageView(
 
 def all_cards() -> list[ModelCard]:
     """The recurrent translators, then the Transformers, in the catalogue's order."""
-    able = [card for card in MODELS.values() if "translate" in card.supports]
+    able = [card for card in catalogue.cards() if "translate" in card.supports]
     return sorted(able, key=lambda card: card.family != "seq2seq")
 
 
@@ -211,8 +212,10 @@ def is_given(view: AlignView) -> bool:
 
 
 def best_card(cards: Sequence[ModelCard]) -> ModelCard:
-    """The model whose translation stands for all: a Transformer, if one is shown."""
-    return next((card for card in cards if card.family == "transformer"), cards[-1])
+    """The model whose translation stands for all: our Transformer, if it is shown, or else another."""
+    ours = (card for card in cards if card.family == "transformer")
+    others = (card for card in cards if "decoder" in card.supports)
+    return next(ours, next(others, cards[-1]))
 
 
 def traces(view: AlignView, cards: Sequence[ModelCard]) -> dict[str, Trace]:

@@ -8,10 +8,11 @@ from typing import Literal
 import streamlit as st
 
 import viz
+from engine import catalogue
 from engine.bottleneck import COMMAND, Bottleneck, GainBin, ModelGain, current, notes, read_bottleneck
 from engine.card_alignment import AlignmentRow, alignment_table, reading_table
 from engine.cards import alignment_scores
-from engine.catalogue import MODELS, ModelCard
+from engine.catalogue import ModelCard
 from engine.errors import SaccadeError
 from engine.types import Trace
 from pages import _shared
@@ -79,7 +80,7 @@ def _gain(gain: ModelGain) -> str:
         f"BLEU {bleu.value:+.1f} (95 % interval {bleu.low:+.1f} to {bleu.high:+.1f}), tokens right, in percentage "
         f"points, {_points(tokens.value)} ({_points(tokens.low)} to {_points(tokens.high)}; {', '.join(ends)})"
     )
-    return f"- {name_of(MODELS[gain.name])}: {text.replace('-', '−')}"
+    return f"- {name_of(catalogue.card(gain.name))}: {text.replace('-', '−')}"
 
 
 def _points(share: float) -> str:

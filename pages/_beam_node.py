@@ -14,6 +14,7 @@ from engine.errors import InputError
 from engine.types import AttentionMap, BeamNode, BeamTree
 from pages import _shared
 from pages._lab import PRESENTER
+from pages._languages import languages_of
 from pages._search import MOST_FORCED, VIEW, SearchView
 from viz.components.lines import LinesView, lines, lines_data
 
@@ -26,7 +27,8 @@ def draw(card: ModelCard, tree: BeamTree, request: SearchRequest, view: SearchVi
     )
     scale = PRESENTER if view.presenter else 1.0
     with st.container(border=True, key="node"):
-        _shared.plain_text(found.text, size="1.4rem" if view.presenter else "1.15rem", lang="fr")
+        size = "1.4rem" if view.presenter else "1.15rem"
+        _shared.plain_text(found.text, size=size, lang=languages_of(card).written)
         st.caption(_said(node))
         left, right = st.columns([2, 3], gap="large")
         with left:

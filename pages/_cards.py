@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,16 +12,33 @@ from engine.catalogue import ModelCard
 from pages._session import PageView
 
 Name = Callable[[ModelCard], str]
+_CHECKSUM = re.compile(r"@[0-9a-f]{8}$")
+_UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def name_in(identity: str) -> str:
+    """The name in `name@sha256[:8]`; all of it where there is no checksum: a name may hold an @ of its own."""
+    return _CHECKSUM.sub("", identity)
+
+
+def file_name(name: str) -> str:
+    """A model's name as part of a file's: nothing in it that means a folder or is typed with difficulty."""
+    return _UNUSUAL.sub("-", name).strip("-.") or "model"
 
 
 def chosen_of(identities: Sequence[str], cards: Sequence[ModelCard]) -> list[ModelCard]:
-    """Those that some identities name, in the order of `cards`; all where none is named."""
-    names = {identity.split("@")[0] for identity in identities}
-    return [card for card in cards if not names or card.name in names]
+    """Those that some identities name, in the order of `cards`; all that ship where none is named."""
+    names = {name_in(identity) for identity in identities}
+    return [card for card in cards if card.name in names] if names else shipped_of(cards)
+
+
+def shipped_of(cards: Sequence[ModelCard]) -> list[ModelCard]:
+    """Those that ship: what a page begins with, whatever was opened here."""
+    return [card for card in cards if card.path is None]
 
 
 def known_of(identities: Sequence[str], cards: Sequence[ModelCard], noun: str) -> tuple[tuple[str, ...], list[str]]:
-    """The identities of an address as they are now, all of them where none is known, and what is to be said of it.
+    """The identities of an address as they are now, those that ship where none is known, and what is to be said of it.
 
     Args:
         identities: `name@sha256[:8]` of the weights that an address was made with.
@@ -29,13 +47,13 @@ def known_of(identities: Sequence[str], cards: Sequence[ModelCard], noun: str) -
     """
     there, said = {card.name: card.identity for card in cards}, []
     for identity in identities:
-        name = identity.split("@")[0]
+        name = name_in(identity)
         if name not in there:
             said.append(f"There is no {noun} “{name[:40]}”; it was left out.")
-        elif "@" in identity and identity != there[name]:
+        elif identity not in (name, there[name]):
             said.append(f"This link was made with {identity[:60]}; what you see is computed with {there[name]}.")
-    known = tuple(there[name] for name in (i.split("@")[0] for i in identities) if name in there)
-    return known or tuple(there.values()), said
+    known = tuple(there[name] for name in map(name_in, identities) if name in there)
+    return known or tuple(card.identity for card in shipped_of(cards)), said
 
 
 def pick_several(

@@ -12,7 +12,7 @@ from engine.cloze import Cloze
 from engine.cloze_answers import Blank, Filled
 from engine.cloze_text import MASK, ClozeInput
 from pages import _shared
-from pages._cloze_view import CANDIDATES, VIEW, larger, scale
+from pages._cloze_view import CANDIDATES, VIEW, language, larger, scale
 from viz.components.choices import ChoiceRow, Columns, choices, choices_data, percentage, taken_in
 
 KEY = "cloze candidates"
@@ -182,7 +182,8 @@ def filling(card: ModelCard, given: ClozeInput, theme: viz.Theme) -> None:
     if order == "none":
         return
     filled = _shared.computed(card, Cloze.fill_in, given, order)
-    st.html(viz.text_change(given.tokens.text, filled.input.tokens.text, lang="en", theme=larger(theme)))
+    before, after = given.tokens.text, filled.input.tokens.text
+    st.html(viz.text_change(before, after, lang=language(card), theme=larger(theme)))
     with st.container(key="thread"):
         st.html(
             viz.small_table(("step", "blank", "put in", "probability", "text has"), _steps(given, filled), theme=theme)

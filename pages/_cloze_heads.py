@@ -14,7 +14,7 @@ from engine.cloze_text import ClozeInput
 from engine.reduce import between
 from engine.types import Trace
 from pages import _cloze_save, _shared, _views
-from pages._cloze_view import VIEW
+from pages._cloze_view import VIEW, ends
 from pages._host import host_of
 from pages._permalink import View
 from pages._state import touch
@@ -22,8 +22,8 @@ from viz.components.choices import percentage
 
 BETWEEN = {"all": "All", "AA": "A → A", "AB": "A → B", "BA": "B → A", "BB": "B → B"}
 BETWEEN_HELP = (
-    "Whose tokens look, and at whose: A is the first text with [CLS] and its [SEP], B the second with its own. The "
-    "weights stay the model's own, so rows no longer sum to 1."
+    "Whose tokens look, and at whose: A is the first text with the special tokens before and behind it, B the second "
+    "with its own. The weights stay the model's own, so rows no longer sum to 1."
 )
 TEXTS = {"A": 0, "B": 1}
 
@@ -35,7 +35,7 @@ def draw(card: ModelCard, given: ClozeInput, theme: viz.Theme) -> None:
         VIEW,
         lambda files: _cloze_save.menu(card, given, files),
         {"encoder": "Text → text"},
-        special="Special tokens ([CLS], [SEP])",
+        special=f"Special tokens ({_shared.literal(ends(given))})",
         prepare=partial(part_of, given),
         model=card.identity,
     )

@@ -10,7 +10,7 @@ from engine.cloze import Cloze
 from engine.noise import Noised, NoiseKind, noise
 from engine.restoration import Attempt, Restoration, restore
 from pages import _shared
-from pages._cloze_view import MOST_SEED, VIEW, ClozeView, larger
+from pages._cloze_view import MOST_SEED, VIEW, ClozeView, language, larger
 
 NOISES: dict[NoiseKind, str] = {
     "mask": "Mask words",
@@ -40,9 +40,10 @@ def draw(card: ModelCard, view: ClozeView, theme: viz.Theme) -> None:
     noised = noise(view.first, view.noise, view.seed, view.share)
     done, restored = st.columns(2, gap="large")
     with done:
-        show_noise(noised, theme)
+        show_noise(noised, language(card), theme)
     with restored:
-        show_restored(_shared.computed(card, restored_of, view.first, view.noise, view.seed, view.share), noised, theme)
+        found = _shared.computed(card, restored_of, view.first, view.noise, view.seed, view.share)
+        show_restored(found, noised, language(card), theme)
     if view.second:
         st.caption("The second text is left as it is: the noises are of one text.")
 
@@ -84,10 +85,10 @@ def other_seed() -> None:
     VIEW.change(seed=seed + 1 if seed < MOST_SEED else 0)
 
 
-def show_noise(noised: Noised, theme: viz.Theme) -> None:
+def show_noise(noised: Noised, lang: str, theme: viz.Theme) -> None:
     """The text before and after, and each thing that was done."""
     st.markdown("**What was done**")
-    _shared.plain_text(noised.text, size="1.1rem", lang="en")
+    _shared.plain_text(noised.text, size="1.1rem", lang=lang)
     with st.container(key="thread"):
         st.html(
             viz.small_table(
@@ -98,21 +99,21 @@ def show_noise(noised: Noised, theme: viz.Theme) -> None:
         )
 
 
-def show_restored(restoration: Restoration, noised: Noised, theme: viz.Theme) -> None:
+def show_restored(restoration: Restoration, noised: Noised, lang: str, theme: viz.Theme) -> None:
     """What came back, or why nothing can."""
     verdict = restoration.verdict
     st.markdown(f"**{CAN[verdict.restorable]}**")
     st.markdown(_shared.literal(verdict.why))
     for number, attempt in enumerate(restoration.attempts):
-        _attempt(attempt, noised, number, theme)
+        _attempt(attempt, noised, number, lang, theme)
 
 
-def _attempt(attempt: Attempt, noised: Noised, number: int, theme: viz.Theme) -> None:
+def _attempt(attempt: Attempt, noised: Noised, number: int, lang: str, theme: viz.Theme) -> None:
     """One way to restore it, against the original."""
     st.markdown(
         f"Told {_shared.literal(attempt.told)}: **{attempt.right} of {len(attempt.spans)}** places are as they were."
     )
-    st.html(viz.text_change(noised.original, attempt.filled.input.first, lang="en", theme=larger(theme)))
+    st.html(viz.text_change(noised.original, attempt.filled.input.first, lang=lang, theme=larger(theme)))
     with st.container(key=f"restored {number}"):
         st.html(
             viz.small_table(

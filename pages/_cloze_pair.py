@@ -11,10 +11,14 @@ from engine.cloze_text import ClozeInput
 from engine.errors import InputTooLong
 from pages import _shared
 from pages._cloze_examples import Example, unrelated
-from pages._cloze_view import VIEW, open_text
+from pages._cloze_view import VIEW, open_text, tells_pairs
 from viz.components.choices import percentage
 
 NEEDS_TWO = "There is one text only. Type a second one above, or open an example of a pair."
+NOT_TOLD = (
+    "A model that was opened here restores masked words and nothing else: it does not tell whether one text follows "
+    "another. Choose the BERT that ships to ask for the next sentence."
+)
 TASK = (
     "In half of its training pairs the second text came from another place. A book's subject, names and quotation "
     "marks give many of these away, so the answer says more about “same kind of text” than about “comes next”: it "
@@ -24,6 +28,9 @@ TASK = (
 
 def draw(card: ModelCard, given: ClozeInput, theme: viz.Theme) -> None:
     """The section."""
+    if not tells_pairs(card):
+        st.info(NOT_TOLD)
+        return
     if not given.second:
         st.info(NEEDS_TWO)
         return

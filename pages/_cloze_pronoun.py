@@ -24,6 +24,11 @@ HONEST = (
     "one has seen too little to know it: it mostly goes by how often a word stands in such a place, and often gives "
     "both sentences the same answer. Where grammar tells, as in the example “He or she”, it does better."
 )
+OF_ITS_OWN = (
+    "Which noun was too tired or too wide is a matter of what animals and streets are like. Our sentences were chosen "
+    "for the BERT that ships: what another model makes of them is its own. Longer words, of several pieces, are at a "
+    "disadvantage."
+)
 
 
 def box(view: ClozeView) -> None:
@@ -75,7 +80,7 @@ def draw(card: ModelCard, view: ClozeView, theme: viz.Theme) -> None:
     if said := verdict(scores):
         st.markdown(said)
     if not view.presenter:
-        st.caption(HONEST)
+        st.caption(HONEST if card.path is None else OF_ITS_OWN)
     for number, (place, side) in enumerate(zip(st.columns(len(given), gap="large"), given, strict=True), 1):
         with place:
             _candidates(card, side, number, theme)

@@ -17,6 +17,7 @@ from engine.noise import SHARE, NoiseKind
 from pages import _shared
 from pages._address import NUMBER, NUMBERS, SWITCH, TEXT, Codec, Form, Invalid, choice
 from pages._address import SHARE as A_SHARE
+from pages._cards import name_in
 from pages._cloze_examples import Example, examples
 from pages._permalink import LOOK, View, without_pins
 from pages._search import COUNT
@@ -180,6 +181,49 @@ def given(card: ModelCard, view: ClozeView) -> ClozeInput:
 
 def _read(cloze: Cloze, first: str, second: str, masked: tuple[int, ...], taken: Taken, single: bool) -> ClozeInput:
     return cloze.read(first, second, masked, taken, single=single)
+
+
+def tells_pairs(card: ModelCard) -> bool:
+    """Whether a model tells if one text follows another."""
+    return _shared.computed(card, _tells_pairs)
+
+
+def _tells_pairs(cloze: Cloze) -> bool:
+    return cloze.tells_pairs
+
+
+def language(card: ModelCard) -> str:
+    """The language of a model's texts; "" where nobody knows: of one that was opened here."""
+    return "en" if card.path is None else ""
+
+
+def ends(given: ClozeInput) -> str:
+    """What the special tokens of a text are called, with commas between."""
+    found = zip(given.tokens.labels, given.tokens.special, strict=True)
+    return ", ".join(dict.fromkeys(label for label, special in found if special))
+
+
+def meet(card: ModelCard) -> None:
+    """Another model was chosen in the menu: the text and its masks stay, pieces that were put in are none of its."""
+    before = st.session_state.get("cloze model", card.identity)
+    st.session_state["cloze model"] = card.identity
+    if before != card.identity and VIEW.current().model == before:
+        look = without_pins(VIEW.current().look)
+        VIEW.change(model=card.identity, taken=(), blank=0, filling="none", look=look)
+        VIEW.touch()
+
+
+def made_with(card: ModelCard, view: ClozeView) -> str:
+    """What is to be said of a view that was made with other weights; "" where it was made with these.
+
+    Ids that were put in are those of another vocabulary where the model itself is another.
+    """
+    if not view.model or view.model == card.identity:
+        return ""
+    if name_in(view.model) != card.name and view.taken:
+        VIEW.change(taken=())
+        VIEW.touch()
+    return f"This link was made with {view.model[:60]}; what you see is computed with {card.identity}."
 
 
 def larger(theme: viz.Theme) -> viz.Theme:

@@ -8,13 +8,14 @@ from typing import Literal
 
 import streamlit as st
 
-from engine.catalogue import MODELS, Capability, ModelCard
+from engine import catalogue
+from engine.catalogue import Capability, ModelCard
 from engine.decoding.options import SampleOptions
 from engine.errors import InputError
 from engine.generator import Generator
-from engine.prose_tokens import as_typed
 from pages import _shared
 from pages._address import NUMBERS, POSITION, SWITCH, TEXT, Codec, Form, Invalid, choice
+from pages._cards import name_in, shipped_of
 from pages._gen_examples import PROMPTS
 from pages._permalink import LOOK, View, without_pins
 from pages._search import COUNT, DECIMAL
@@ -24,6 +25,7 @@ Section = Literal["next", "sample", "compare", "trigram", "units", "surprise", "
 Ids = tuple[int, ...]
 PRESENTER = 1.4  # of type and bars
 MOST_SAMPLES = 10
+MOST_COMPARED = 4  # models side by side
 LONGEST = 300  # tokens of a sample
 MOST_TAKEN = 1_000  # tokens in an address
 MOST_BRANCHES = 40
@@ -151,8 +153,8 @@ VIEW = PageView(
 
 
 def all_cards() -> list[ModelCard]:
-    """The models that continue texts, in the catalogue's order: counts, characters, subwords."""
-    return [card for card in MODELS.values() if "generate" in card.supports]
+    """The models that continue texts, in the catalogue's order: counts, characters, subwords, and then opened ones."""
+    return [card for card in catalogue.cards() if "generate" in card.supports]
 
 
 def cards_for(section: Section) -> list[ModelCard]:
@@ -160,19 +162,31 @@ def cards_for(section: Section) -> list[ModelCard]:
     return [card for card in all_cards() if card.supports >= NEEDS.get(section, frozenset())]
 
 
+def compared() -> list[ModelCard]:
+    """The models side by side: those that ship, and one that was opened: the view's own, or the last."""
+    cards = all_cards()
+    shipped = shipped_of(cards)
+    opened = [card for card in cards if card not in shipped]
+    own = [card for card in opened if card.name == name_in(VIEW.current().model)] or opened[-1:]
+    return [*shipped, *own][:MOST_COMPARED]
+
+
 def card_of(view: GenView) -> ModelCard:
-    """The model of a view: the one it names, the last that fits its section where that one cannot."""
+    """The model of a view: the one it names, the last shipped one that fits its section where that one cannot."""
     able = {card.name: card for card in cards_for(view.section)}
-    return able.get(view.model.split("@")[0]) or list(able.values())[-1]
+    return able.get(name_in(view.model)) or shipped_of(list(able.values()))[-1]
 
 
 def complete(view: GenView, addressed: bool) -> tuple[GenView, list[str]]:
     """A view with a prompt and a model that is there, and what is to be said of it."""
     said = []
     there = {card.name: card for card in all_cards()}
-    name = view.model.split("@")[0]
+    name = name_in(view.model)
     if view.model and name not in there:
-        said.append(f"There is no model “{name[:40]}” here; what you see is computed with another one.")
+        said.append(
+            f"There is no model “{name[:40]}” here; what you see is computed with another one. One of your own has to "
+            "be opened first, on the page “Your model”."
+        )
     elif view.model and view.model not in (name, there[name].identity):
         said.append(f"This link was made with {view.model[:60]}; what you see is computed with {there[name].identity}.")
     card = card_of(view)
@@ -284,7 +298,7 @@ def checked(view: GenView) -> list[str]:
 
 def text_so_far(generator: Generator, view: GenView) -> str:
     """The prompt and what was taken after it, as one would type it."""
-    return as_typed(generator.text_of(prompt_of(view), view.taken)) if view.taken else prompt_of(view)
+    return generator.typed(generator.text_of(prompt_of(view), view.taken)) if view.taken else prompt_of(view)
 
 
 def into_prompt(text: str) -> None:

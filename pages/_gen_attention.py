@@ -64,7 +64,7 @@ def draw(theme: viz.Theme) -> None:
         VIEW,
         _gen_save.menu,
         MAPS,
-        special=r"Special tokens (\<s>)",
+        special=f"Special tokens ({_shared.literal(generator.tokenizer.label_of(generator.front))})",
         gradients=gradients,
         sides=("decoder",),
         playback=True,

@@ -1,4 +1,4 @@
-"""The three models side by side on one prompt: what may come next, and a sample of each with the same seed."""
+"""The models side by side on one prompt: what may come next, and a sample of each with the same seed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import streamlit as st
 import viz
 from engine.errors import SaccadeError
 from pages import _gen_controls, _gen_sample, _shared
-from pages._gen import VIEW, all_cards, card_of, options_of, text_so_far
+from pages._gen import VIEW, card_of, compared, options_of, text_so_far
 from pages._gen_save import File, csv_of
 from pages._gen_text import following, note, paragraphs, rows
 
@@ -16,13 +16,14 @@ def draw(theme: viz.Theme) -> list[File]:
     """The section; returns what can be saved of it."""
     view = VIEW.current()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        _gen_controls.pick_opened()
         if not view.presenter:
             _gen_controls.sampling(length=True)
         st.button("Draw again", icon=":material/casino:", on_click=_gen_controls.another, help="With the next seed.")
     view = VIEW.current()
     prompt = text_so_far(_shared.generator(card_of(view)), view)
     lines: list[tuple[str, str, str]] = []
-    cards = all_cards()
+    cards = compared()
     for card, column in zip(cards, st.columns(len(cards), gap="medium"), strict=True):
         with column:
             st.markdown(f"**{_shared.literal(card.short)}**", help=_shared.literal(card.summary))

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
 from engine.catalogue import ModelCard
-from pages._gen import LONGEST, MOST_SAMPLES, VIEW, card_of, cards_for, shown_name, switch
+from pages._cards import shipped_of
+from pages._gen import (
+    LONGEST,
+    MOST_COMPARED,
+    MOST_SAMPLES,
+    VIEW,
+    all_cards,
+    card_of,
+    cards_for,
+    compared,
+    shown_name,
+    switch,
+)
 
 TEMPERATURES = [step / 10 for step in range(1, 21)]
 TOP_K = (0, 1, 2, 5, 10, 20, 50, 100)
@@ -28,17 +40,33 @@ def pick_model() -> ModelCard:
     chosen = card_of(view)
     if len(cards) == 1:
         return chosen
-    key = VIEW.key("model")
-    st.session_state[key] = chosen.identity
-    st.segmented_control(
-        "Model",
-        list(cards),
-        format_func=lambda identity: shown_name(cards[identity]),
-        required=True,
-        key=key,
-        on_change=lambda: switch(cards[st.session_state[key]]),
-    )
+    _menu("Model", cards, chosen, "model")
     return chosen
+
+
+def pick_opened() -> None:
+    """Which of several opened models stands beside those that ship."""
+    among = all_cards()
+    opened = {card.identity: card for card in among if card not in shipped_of(among)}
+    if len(opened) > 1:
+        _menu("Your model", opened, next(card for card in compared() if card.identity in opened), "opened")
+
+
+def _menu(label: str, cards: Mapping[str, ModelCard], chosen: ModelCard, name: str) -> None:
+    """A row of models, or a list where they are many."""
+    key = VIEW.key(name)
+    st.session_state[key] = chosen.identity
+
+    def called(identity: str) -> str:
+        return shown_name(cards[identity])
+
+    def changed() -> None:
+        switch(cards[st.session_state[key]])
+
+    if len(cards) > MOST_COMPARED:
+        st.selectbox(label, list(cards), format_func=lambda one: cards[one].short, key=key, on_change=changed)
+    else:
+        st.segmented_control(label, list(cards), format_func=called, required=True, key=key, on_change=changed)
 
 
 def sampling(*, length: bool = False, several: bool = False) -> None:

@@ -13,9 +13,10 @@ from engine.decoding.options import SampleOptions
 from engine.generator import Generator
 from engine.types import BeamTree, Choice, NextToken
 from pages import _gen_controls, _shared
+from pages._cards import file_name
 from pages._gen import VIEW, GenView, Ids, go_to, into_prompt, options_of, prompt_of, scale, take, text_so_far
 from pages._gen_save import File, csv_of, json_of
-from pages._gen_text import Along, following, note, rows, running_text
+from pages._gen_text import Along, following, habit, note, pieces_of, rows, running_text
 from viz.components.beam import BeamView, beam, beam_data
 from viz.components.choices import taken_in
 from viz.components.standalone import standalone_html
@@ -54,9 +55,10 @@ def by_hand(card: ModelCard, theme: viz.Theme) -> list[File]:
                 "Click one of the next tokens to take it, one of the output above to go back to it. What was taken "
                 "otherwise stays a branch of the tree."
             )
+            habit(generator)
     with right:
         if found is None:
-            st.markdown("Nothing follows: the text has ended with `</s>`.")
+            st.markdown(f"Nothing follows: the text has ended with `{generator.end_label}`.")
         else:
             _next(card, view, found, theme)
     tree = _tree(card, view, theme)
@@ -110,7 +112,7 @@ def _buttons(card: ModelCard, view: GenView, found: NextToken | None) -> None:
             on_click=into_prompt,
             args=(text_so_far(generator, view),),
             disabled=not view.taken,
-            help="All three models can go on from it then.",
+            help="Every model can go on from it then.",
         )
 
 
@@ -135,7 +137,6 @@ def _chosen(tree: BeamTree) -> None:
 
 def _tree_data(card: ModelCard, view: GenView, tree: BeamTree, theme: viz.Theme) -> bytes:
     node = node_at(tree, view.taken)
-    tokenizer = _shared.generator(card).tokenizer
     return beam_data(
         [tree],
         BeamView(node=None if node == ROOT else (0, node)),
@@ -144,17 +145,18 @@ def _tree_data(card: ModelCard, view: GenView, tree: BeamTree, theme: viz.Theme)
         start_id=f"{VIEW.epoch()} {view.taken}",
         controls="none",
         file_name="branches",
-        pieces={one.token: tokenizer.text_of(one.token) for one in tree.nodes},
+        pieces=pieces_of(_shared.generator(card), tree),
     )
 
 
 def _files(
     card: ModelCard, view: GenView, along: Along, found: NextToken | None, tree: BeamTree | None, theme: viz.Theme
 ) -> list[File]:
+    name = file_name(card.name)
     files = [
         File(
             "Tokens, CSV",
-            f"{card.name}-text.csv",
+            f"{name}-text.csv",
             lambda: csv_of(
                 ("index", "token", "probability", "part"),
                 (
@@ -171,7 +173,7 @@ def _files(
         files.append(
             File(
                 "Next token, CSV",
-                f"{card.name}-next.csv",
+                f"{name}-next.csv",
                 lambda: csv_of(
                     ("id", "token", "text", "before", "after", "count"),
                     ((c.token, c.label, c.text, c.before, c.after, c.count) for c in found.choices),
@@ -181,10 +183,10 @@ def _files(
         )
     if tree is not None:
         files += [
-            File("Branches, JSON", f"{card.name}-branches.json", lambda: _tree_json(view, tree), "Every token taken."),
+            File("Branches, JSON", f"{name}-branches.json", lambda: _tree_json(view, tree), "Every token taken."),
             File(
                 "Branches, HTML",
-                f"{card.name}-branches.html",
+                f"{name}-branches.html",
                 lambda: standalone_html(
                     "beam", _tree_data(card, view, tree, theme), title=prompt_of(view) or "A text's beginning",
                     note=f"{card.title} · {card.identity} · made with Saccade", theme=theme,

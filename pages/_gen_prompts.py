@@ -13,18 +13,20 @@ from engine.errors import SaccadeError
 from engine.generator import Generator
 from engine.surprise import logprobs_along
 from pages import _gen_controls, _gen_sample, _shared
+from pages._cards import file_name
 from pages._gen import VIEW, GenView, options_of
 from pages._gen_examples import TASKS, Shots
 from pages._gen_save import File, csv_of
-from pages._gen_text import following, note, paragraphs, rows
+from pages._gen_text import following, habit, note, paragraphs, rows
 from viz.components.choices import percentage
 
 ANSWERS = 20  # tokens of a sample: an answer is short
 FIELDS = {"zero": "No example", "one": "One example", "few": "Several examples"}
 HONEST = (
     "GPT-3 (Brown et al. 2020) learned tasks from a few examples in its prompt, with 175 billion parameters. The "
-    "models here have a few million: examples make the form of an answer likelier, and hardly ever the right one. See "
-    "whether the probability of the answer rises from left to right, and whether it does with a wrong answer, too."
+    "models that ship here have a few million: examples make the form of an answer likelier, and hardly ever the right "
+    "one. See whether the probability of the answer rises from left to right, and whether it does with a wrong answer, "
+    "too."
 )
 
 
@@ -38,6 +40,7 @@ def draw(theme: viz.Theme) -> list[File]:
                 for task in TASKS:
                     st.button(task.title, on_click=_open, args=(task,), width="stretch")
     st.info(HONEST)
+    habit(_shared.generator(card))
     view = VIEW.current()
     answer = _answer(view)
     lines = []
@@ -50,7 +53,7 @@ def draw(theme: viz.Theme) -> list[File]:
     return [
         File(
             "Prompts, CSV",
-            f"{card.name}-prompts.csv",
+            f"{file_name(card.name)}-prompts.csv",
             lambda: csv_of(("examples", "prompt", "answer", "probability of the answer", "sample"), lines),
             "One line for each prompt.",
         )

@@ -12,12 +12,12 @@ from engine.branches import path_ids
 from engine.catalogue import ModelCard
 from engine.decoding.options import SampleOptions
 from engine.generator import Generator
-from engine.prose_tokens import as_typed
 from engine.types import BeamTree, Drawn, Hypothesis
 from pages import _gen_controls, _shared
+from pages._cards import file_name
 from pages._gen import VIEW, GenView, Ids, into_prompt, options_of, prompt_of, scale, take
 from pages._gen_save import File, csv_of
-from pages._gen_text import note, paragraphs, running_text
+from pages._gen_text import habit, note, paragraphs, pieces_of, running_text
 from viz.components.beam import BeamView, beam, beam_data
 
 MOMENT = 0.1  # seconds between two drawings of a text that grows
@@ -32,8 +32,12 @@ def draw(theme: viz.Theme) -> list[File]:
         st.button("Draw again", icon=":material/casino:", on_click=_gen_controls.another, help="With the next seed.")
     view, generator = VIEW.current(), _shared.generator(card)
     note(generator.prompt(prompt_of(view)).notes)
+    habit(generator)
     if view.taken and view.taken[-1] == generator.end:
-        st.info("The text has ended with </s>: nothing follows. Go back under “Token by token”, or type a prompt.")
+        st.info(
+            f"The text has ended with {_shared.literal(generator.end_label)}: nothing follows. Go back under “Token by "
+            "token”, or type a prompt."
+        )
         return []
     return _one(card, view, theme) if view.samples <= 1 else _several(card, view, theme)
 
@@ -105,12 +109,12 @@ def _one(card: ModelCard, view: GenView, theme: viz.Theme) -> list[File]:
     ids = tuple(one.token for one in drawn)
     along = running_text(card, prompt, (*view.taken, *ids), theme, "gen sampled")
     generator = _shared.generator(card)
-    _use(ids, as_typed(generator.text_of(prompt, (*view.taken, *ids))), "one")
+    _use(ids, generator.typed(generator.text_of(prompt, (*view.taken, *ids))), "one")
     rows = list(zip(along.tokens.labels[1:], along.probabilities.tolist(), strict=True))
     return [
         File(
             "Sample, CSV",
-            f"{card.name}-sample.csv",
+            f"{file_name(card.name)}-sample.csv",
             lambda: csv_of(
                 ("index", "token", "probability", "part"),
                 ((n, *row, "output" if n >= along.begun else "prompt") for n, row in enumerate(rows)),
@@ -169,7 +173,7 @@ def _several(card: ModelCard, view: GenView, theme: viz.Theme) -> list[File]:
     return [
         File(
             "Samples, CSV",
-            f"{card.name}-samples.csv",
+            f"{file_name(card.name)}-samples.csv",
             lambda: csv_of(
                 ("rank", "log-probability", "tokens", "mark", "prompt", "text"),
                 (
@@ -205,8 +209,9 @@ def _card(card: ModelCard, view: GenView, tree: BeamTree, rank: int, one: Hypoth
                       on_click=_mark, args=("kept", rank))  # fmt: skip
             st.button("Discard", icon=":material/delete:", key=f"gen drop {rank}", on_click=_mark, args=("gone", rank),
                       disabled=kept)  # fmt: skip
-            text = _shared.generator(card).text_of(prompt_of(view), (*view.taken, *ids))
-            _use(ids, as_typed(text), str(rank))
+            generator = _shared.generator(card)
+            text = generator.text_of(prompt_of(view), (*view.taken, *ids))
+            _use(ids, generator.typed(text), str(rank))
 
 
 def _mark(field: str, rank: int) -> None:
@@ -216,7 +221,6 @@ def _mark(field: str, rank: int) -> None:
 
 
 def _tree(card: ModelCard, tree: BeamTree, theme: viz.Theme) -> None:
-    tokenizer = _shared.generator(card).tokenizer
     data = beam_data(
         [tree],
         BeamView(),
@@ -224,6 +228,6 @@ def _tree(card: ModelCard, tree: BeamTree, theme: viz.Theme) -> None:
         scale=scale(),
         start_id=f"{VIEW.epoch()} {tree.title}",
         file_name="samples",
-        pieces={node.token: tokenizer.text_of(node.token) for node in tree.nodes},
+        pieces=pieces_of(_shared.generator(card), tree),
     )
     beam(data, key="gen samples tree")

@@ -11,8 +11,9 @@ from engine.catalogue import ModelCard
 from engine.errors import InputTooLong, SaccadeError
 from engine.generator import Generator
 from engine.types import Surprise
-from pages import _shared
-from pages._gen import VIEW, all_cards, scale
+from pages import _gen_controls, _shared
+from pages._cards import file_name
+from pages._gen import VIEW, compared, scale
 from pages._gen_examples import SURPRISE
 from pages._gen_save import File, csv_of
 from pages._gen_text import note, texts_of
@@ -30,13 +31,16 @@ def draw(theme: viz.Theme) -> list[File]:
     if state.get("gen text asked") != text or "gen text box" not in state:
         state["gen text box"] = state["gen text asked"] = text
     with st.form("gen surprise", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_area("Any text", key="gen text box", height=100, placeholder="Paste any English text")
+        st.text_area(
+            "Any text", key="gen text box", height=100, placeholder="Paste any text; the models that ship read English"
+        )
         st.form_submit_button("Read", type="primary", on_click=_ask)
     if len(text) > LONGEST:
         raise InputTooLong(f"This text has {len(text):,} characters and {LONGEST:,} can be shown. Shorten it.")
+    _gen_controls.pick_opened()
     found: dict[str, Surprise] = {}
     place = st.container()
-    for card in all_cards():
+    for card in compared():
         st.markdown(f"**{_shared.literal(card.short)}**", help=_shared.literal(card.summary))
         try:
             found[card.short] = one = surprise(card, text)
@@ -89,7 +93,7 @@ def _shade(card: ModelCard, one: Surprise, theme: viz.Theme) -> None:
         theme=theme,
         scale=scale(),
         start_id=VIEW.epoch(),
-        file_name=f"surprise-{card.name}",
+        file_name=f"surprise-{file_name(card.name)}",
     )
     with st.container(key=f"surprise {card.name}"):
         shaded(data, key=f"gen surprise {card.name}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import streamlit as st
@@ -12,8 +12,9 @@ import viz
 from engine.catalogue import ModelCard
 from engine.decoding.options import SampleOptions
 from engine.generator import Generator
+from engine.prose_tokens import NOTHING
 from engine.surprise import logprobs_along
-from engine.types import NextToken, Tokens
+from engine.types import BeamTree, NextToken, Tokens
 from pages import _shared
 from pages._gen import VIEW, GenView, Ids, options_of, prompt_of, scale
 from viz.components.choices import choices, choices_data, percentage
@@ -65,6 +66,12 @@ def texts_of(tokens: Tokens) -> list[str]:
         found.append("" if special else tokens.text[before:end])
         before = before if special else end
     return found
+
+
+def pieces_of(generator: Generator, tree: BeamTree) -> dict[int, str]:
+    """What each token of a tree adds to a text; without those that are a part of a character."""
+    texts = {node.token: generator.tokenizer.text_of(node.token) for node in tree.nodes}
+    return {token: text for token, text in texts.items() if NOTHING not in text}
 
 
 def running_text(
@@ -127,7 +134,7 @@ def rows(
 ) -> None:
     """What may come next, before and after temperature, top-k and top-p."""
     data = choices_data(
-        found.choices,
+        [replace(one, text="") if NOTHING in one.text else one for one in found.choices],  # its label shows the bytes
         total=summary(found),
         places=CHOICES,
         name=name,
@@ -151,6 +158,12 @@ def paragraphs(text: str) -> None:
     with st.container(gap=None):
         for one in filter(str.strip, text.split("\n")):
             _shared.plain_text(one, size=f"{1.1 * scale():g}rem")
+
+
+def habit(generator: Generator) -> None:
+    """What stands before every text, where the model's tokenizer does not put it there by itself."""
+    if generator.habit and not VIEW.current().presenter:
+        st.caption(_shared.literal(generator.habit))
 
 
 def note(said: str | Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from engine.catalogue import ModelCard
 from engine.completion_inside import CellRecord, busiest_units
 from engine.unit_traces import unit_record
 from pages import _gen_controls, _gen_next, _shared
+from pages._cards import file_name
 from pages._gen import VIEW, scale, text_so_far
 from pages._gen_save import File, csv_of
 from viz.components.shaded import shaded, shaded_data
@@ -80,7 +81,7 @@ def _units(card: ModelCard, record: CellRecord, theme: viz.Theme) -> list[File]:
     return [
         File(
             "Unit, CSV",
-            f"{card.name}-unit-{unit + 1}.csv",
+            f"{file_name(card.name)}-unit-{unit + 1}.csv",
             lambda: csv_of(
                 ("index", "character", "value"),
                 (

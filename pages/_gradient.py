@@ -15,7 +15,7 @@ from engine.saliency import GradientMap, Saliency, Side, hide_special, merge_wor
 from engine.types import Trace
 from pages import _shared
 from pages._permalink import View
-from pages._shown import NAMES, Figure, Shown
+from pages._shown import NAMES, Figure, Shown, hides, renormalises
 from viz.components.save import save_picture
 
 FIGURES = ("lines", "heatmap")
@@ -71,10 +71,11 @@ def made(card: ModelCard, trace: Trace, mode: Mode) -> Saliency:
 
 
 def shown(saliency: Saliency, view: View) -> Shown:
-    """A map put together as the view says: words, then special tokens."""
+    """A map put together as the view says: words, then hidden tokens."""
     gradient = _whole(saliency, view)
-    if view.special != "shown":
-        gradient = hide_special(gradient, rescale=view.special == "renormalised")
+    if hides(view):
+        special, first = view.special != "shown", view.sink != "shown"
+        gradient = hide_special(gradient, rescale=renormalises(view), special=special, first=first)
     return Shown(gradient.drawn, None, gradient)
 
 
@@ -96,7 +97,7 @@ def heatmap(shown: Shown, file_name: str, theme: viz.Theme, scale: float) -> Fig
 
 def statement(saliency: Saliency, view: View) -> str:
     """What the numbers are and what was done to them, in a few sentences."""
-    by = {"shown": "", "hidden": ", hidden ones included", "renormalised": " of what is left"}[view.special]
+    by = "" if not hides(view) else " of what is left" if renormalises(view) else ", hidden ones included"
     parts = [
         f"{_WITH_RESPECT_TO[saliency.mode]}: each row is divided by its own largest{by}, so rows cannot be compared "
         "with each other."
@@ -110,4 +111,6 @@ def statement(saliency: Saliency, view: View) -> str:
         parts.append(
             f"Special tokens are hidden: in {special_first(whole)} of {rows} rows one of them was the largest."
         )
+    if view.sink != "shown":
+        parts.append(f"The first {'word' if view.tokens == 'words' else 'token'} that is read is hidden.")
     return " ".join(parts)

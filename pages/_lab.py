@@ -7,6 +7,7 @@ from typing import Literal
 
 import streamlit as st
 
+from engine.catalogue import ModelCard
 from engine.experiments import How
 from engine.interventions import Head
 from engine.mentions import Words
@@ -144,6 +145,16 @@ def complete(view: LabView, addressed: bool) -> tuple[LabView, list[str]]:
     pair = load_pairs()[0]
     said = ["The address holds no sentences: what you see is the first example."] if addressed else []
     return replace(view, first=pair.first, second=pair.second), said
+
+
+def meet(card: ModelCard) -> None:
+    """Another model was chosen in the menu: it says something else, and its heads are others."""
+    before = st.session_state.get("lab model", card.identity)
+    st.session_state["lab model"] = card.identity
+    if before != card.identity and VIEW.current().model == before:
+        said = {name: getattr(CODEC.fresh, name) for name in ("french", "french2", "prefix", "left", "right")}
+        VIEW.change(model=card.identity, head=None, off=(), **said)
+        VIEW.touch()
 
 
 def ask(first: str, second: str) -> None:

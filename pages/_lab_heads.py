@@ -21,6 +21,7 @@ from engine.types import KINDS, AttentionMap, Kind
 from engine.verdict import Side, change_of, ranked, signed
 from pages import _lab, _shared
 from pages._lab import VIEW
+from pages._languages import languages_of
 from pages._pair import PairShown, Reading
 from pages._shown import NAMES
 from viz.components.lines import LinesView, lines, lines_data
@@ -172,21 +173,22 @@ def _one_head(card: ModelCard, pair: PairShown, head: Head, theme: viz.Theme) ->
     """The head's lines in both sentences, and their difference."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.subheader(f"{NAMES['map'][head.kind]}, layer {head.layer + 1}, head {head.head + 1}", anchor=False)
-        st.segmented_control(
-            "Lines",
-            list(WEIGHTS),
-            format_func=WEIGHTS.__getitem__,
-            required=True,
-            help=VALUE_HELP,
-            **VIEW.widget("weights"),
-        )
-    view = VIEW.current()
+        if weighs(card):
+            st.segmented_control(
+                "Lines",
+                list(WEIGHTS),
+                format_func=WEIGHTS.__getitem__,
+                required=True,
+                help=VALUE_HELP,
+                **VIEW.widget("weights"),
+            )
+    by_value = weighs(card) and VIEW.current().weights == "value"
     maps = [_map(card, side, head.kind) for side in pair.sides]
     for number, (column, side, attention) in enumerate(
         zip(st.columns(2, gap="large"), pair.sides, maps, strict=True), 1
     ):
         with column, st.container(key=f"lines-{number}"):
-            _shared.plain_text(side.text, size="1rem", lang="en")
+            _shared.plain_text(side.text, size="1rem", lang=languages_of(card).read)
             _lines(side, attention, head, theme, number)
     try:
         one, other = common_axes(*maps)
@@ -200,14 +202,19 @@ def _one_head(card: ModelCard, pair: PairShown, head: Head, theme: viz.Theme) ->
     _lab.keep_legible("heatmap", figure.layout.width)
     save_picture("heatmap", f"{head.kind}-difference", key="lab save difference")
     st.caption(
-        ("Value-weighted maps, rows divided by their sums. " if view.weights == "value" else "")
+        ("Value-weighted maps, rows divided by their sums. " if by_value else "")
         + "Words: the sum over a word's key pieces, the mean over its query pieces."
         + (DECODER_ROWS if head.kind == "decoder" else "")
     )
 
 
+def weighs(card: ModelCard) -> bool:
+    """Whether values can be weighed: what W_O makes of them is known of our own models only."""
+    return card.path is None
+
+
 def _map(card: ModelCard, side: Reading, kind: Kind) -> AttentionMap:
-    if VIEW.current().weights == "value":
+    if weighs(card) and VIEW.current().weights == "value":
         return _shared.computed_arrays(card, value_weighted_of, side.text, kind)
     return side.trace.maps[kind]
 

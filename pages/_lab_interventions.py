@@ -28,6 +28,7 @@ from engine.types import KINDS
 from engine.verdict import Side, ranked, signed, turning
 from pages import _lab, _lab_heads, _shared
 from pages._lab import VIEW
+from pages._languages import languages_of
 from pages._pair import PairShown
 from pages._shown import NAMES
 from viz.components.matrix import Matrix, matrix, matrix_data
@@ -190,17 +191,18 @@ def _before_and_after(
             except InputError as reason:
                 st.info(_shared.literal(f"Sentence {number}: {reason}"))
                 continue
-            st.html(_compared(pair.decision, side.outcome, after, number, theme))
+            written = languages_of(card).written
+            st.html(_compared(pair.decision, side.outcome, after, number, written, theme))
 
 
-def _compared(decision: Decision, before: Outcome, after: Outcome, number: int, theme: viz.Theme) -> str:
+def _compared(decision: Decision, before: Outcome, after: Outcome, number: int, lang: str, theme: viz.Theme) -> str:
     rows = [
         (name, *(f"{share:.1%}" for share in one.probabilities), signed(one.log_odds))
         for name, one in (("as it is", before), ("changed", after))
     ]
     table = viz.small_table((f"sentence {number}", *decision.words, "log-odds"), rows, theme=theme)
     larger = replace(theme, font_size=round(theme.font_size * _lab.scale()))
-    return table + viz.text_change(before.translation, after.translation, lang="fr", theme=larger)
+    return table + viz.text_change(before.translation, after.translation, lang=lang, theme=larger)
 
 
 def _place(head: Head) -> tuple[int, int, int]:

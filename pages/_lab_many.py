@@ -36,6 +36,10 @@ CHOSEN_ON = 100  # sentences of the validation half, on which heads are chosen
 RANDOM_SETS = 10
 BY: Means = "mean"
 CRITERIA = {"matter": "that matter most, one by one", "look": "that look most at the right noun"}
+FRENCH = (
+    "The sentences are English, and what is asked is whether the output says il or elle: cross heads, the model's own "
+    "answer and what is lost with heads off can be measured of models that write French."
+)
 EXAMPLE = (
     "sentence,pronoun,candidate A,candidate B,answer,french\n"
     "The dog didn't cross the river because it was too tired.,it,dog,river,A,il\n"
@@ -62,10 +66,13 @@ class Asked:
 
 def draw(card: ModelCard, theme: viz.Theme) -> None:
     """What the card says, the choice of sentences, and what was measured of them."""
-    if rows := [line for name, line in score_rows(card) if name == "coreference"]:
+    measured = score_rows(card) if card.path is None else []
+    if rows := [line for name, line in measured if name == "coreference"]:
         with st.expander("Measured once for these weights, on the whole test half"):
             st.markdown("\n".join(f"- {line}" for line in rows))
     _choose(card)
+    if card.path is not None:
+        st.caption(FRENCH)
     asked: Asked | None = st.session_state.get("lab many")
     if asked is None or asked.identity != card.identity:
         return
@@ -86,7 +93,7 @@ def _choose(card: ModelCard) -> None:
             format_func=SOURCES.__getitem__,
             required=True,
             persist_state="session",
-            help="Held-out sentences of the pronoun grammar that the model was trained with, or a CSV file of yours.",
+            help="Held-out sentences of the pronoun grammar that our model was trained with, or a CSV file of yours.",
         )
         if state["lab source"] != "file":
             st.select_slider("How many", COUNTS, key="lab count", width=260, persist_state="session")
@@ -124,7 +131,9 @@ def _show(asked: Asked, theme: viz.Theme) -> None:
     """How often the model and each head are right."""
     found = asked.found
     st.subheader(asked.name, anchor=False)
-    if found.accuracy.total:
+    if found.accuracy.total and not any(found.said):
+        st.info("None of the model's outputs has il or elle: only where its encoder's heads look can be said.")
+    elif found.accuracy.total:
         st.markdown(f"The model's own **il** or **elle** is right in **{_said(found.accuracy)}**.")
     else:
         st.info("Nobody knows the right French pronoun of these sentences: give it in the column “french”.")

@@ -17,6 +17,10 @@ from pages._shown import NAMES
 from viz.components.save import save_picture
 
 NARROWER = 17, 10  # pixels by which a column of the rows, and of the agreement, may shrink, its number still in it
+NOT_HERE = (
+    "What a head's values weigh is known of our own models only, so this section is empty here. “Which heads look” and "
+    "“Which heads matter” work with this model, and “Translate” shows its gradients."
+)
 EXPLAINED = f"""
 - **{RAW}**: where did the head look? The weights of the pronoun's row.
 - **{VALUES}**: how large is what it took from there? ‖α v W_O‖, divided by the row's sum (Kobayashi et al. 2020).
@@ -31,6 +35,9 @@ The first three are this head's alone, *rollout* is of all heads together, *grad
 
 def draw(card: ModelCard, pair: PairShown, sides: tuple[Side, Side] | None, theme: viz.Theme) -> None:
     """The rows of both sentences and their agreement."""
+    if not _lab_heads.weighs(card):
+        st.info(NOT_HERE)
+        return
     head = _lab_heads.chosen_head(change_of(pair.sides))
     if head is None:
         st.info("No head's attention can be read. Mark the pronoun and the two nouns in the sentences above.")

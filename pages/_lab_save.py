@@ -10,6 +10,7 @@ import streamlit as st
 from engine.tables import heads_csv, trace_bytes
 from engine.verdict import Side
 from pages import _save
+from pages._cards import file_name, name_in
 from pages._lab import CODEC, VIEW, LabView
 from pages._pair import PairShown
 
@@ -22,7 +23,7 @@ def menu(pair: PairShown, sides: tuple[Side, Side] | None) -> None:
         if problem := st.session_state.pop("lab file problem", None):
             st.error(problem)
         st.markdown("**Save**")
-        name = view.model.split("@")[0]
+        name = file_name(name_in(view.model))
         with st.container(horizontal=True):
             st.download_button(
                 "All heads, CSV",

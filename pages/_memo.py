@@ -8,7 +8,8 @@ from typing import Literal
 
 import streamlit as st
 
-from engine.catalogue import MODELS, ModelCard
+from engine import catalogue
+from engine.catalogue import ModelCard
 from engine.characters import Folded
 from engine.completion import Completer, Target, fold_checked
 from engine.connectivity_attributions import Baseline
@@ -114,7 +115,7 @@ VIEW = PageView(
 
 def all_cards() -> list[ModelCard]:
     """The networks that complete words, in the catalogue's order."""
-    return [card for card in MODELS.values() if "complete" in card.supports]
+    return [card for card in catalogue.cards() if "complete" in card.supports]
 
 
 def chosen_cards(view: MemoView) -> list[ModelCard]:

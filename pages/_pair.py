@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from engine.types import Kind, Trace
 from engine.verdict import Side
 from pages import _shared
 from pages._lab import LabView, Marked
+from pages._languages import languages_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +79,11 @@ def read_pair(card: ModelCard, view: LabView) -> PairShown:
     spoken = [
         _held(own, words_of(trace.predicted)) for own, trace in zip((view.french, view.french2), traces, strict=True)
     ]
+    texts = languages_of(card).texts
     pronouns = [_pronoun(*known) for known in zip(traces, english, marked, spoken, strict=True)]
     decision = _decision(traces[0], traces[1], (pronouns[0], pronouns[1]), view)
     first, second = (
-        _reading(*known, decision) for known in zip(traces, english, marked, spoken, pronouns, strict=True)
+        _reading(*known, decision, texts) for known in zip(traces, english, marked, spoken, pronouns, strict=True)
     )
     names = tuple(_name(first, index) or _name(second, index) or f"candidate {'AB'[index]}" for index in (0, 1))
     given = (
@@ -130,12 +132,13 @@ def _reading(
     said: Marked | None,
     found: Span | None,
     decision: Decision | None,
+    texts: tuple[str, str],
 ) -> Reading:
     french = words_of(trace.predicted)
     pronoun, *candidates = (_span(english, words) for words in marked)
     step = found if said else found or _decided(trace, decision)
     chosen = None if said is None else (_span(french, said[1]), _span(french, said[2]))
-    where = places(trace, pronoun, (candidates[0], candidates[1]), step, chosen)
+    where = replace(places(trace, pronoun, (candidates[0], candidates[1]), step, chosen), texts=texts)
     shown: Marked = said or (
         words_at(french, *step) if step else (),
         _read_words(trace, french, where.first_read),

@@ -32,6 +32,7 @@ class View:
         view: which figure.
         tokens: whole words or the model's pieces.
         special: whether special tokens are shown, hidden, or hidden with the rest renormalised.
+        sink: the same for the first token, on which heads often rest.
         over_heads: each head, or their mean or maximum.
         over_layers: each layer, or their mean or maximum.
         layer: counted from 0.
@@ -55,6 +56,7 @@ class View:
     view: Figure = "lines"
     tokens: Unit = "words"
     special: Special = "shown"
+    sink: Special = "shown"
     over_heads: Over = "each"
     over_layers: Over = "each"
     layer: int | None = None
@@ -82,6 +84,7 @@ CODEC = Codec(
         "view": choice(Figure),
         "tokens": choice(Unit),
         "special": choice(Special),
+        "sink": choice(Special),
         "over_heads": choice(Over),
         "over_layers": choice(Over),
         "layer": NUMBER,

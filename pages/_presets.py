@@ -34,8 +34,9 @@ class Preset:
     role: str | None = None
 
     def available(self, card: ModelCard) -> bool:
-        """Whether it is a Transformer, of which presets speak, and the role, if one is meant, was measured."""
-        return "encoder" in card.supports and (self.find is None or self.find(card) is not None)
+        """Whether it is our Transformer, of which presets speak, and the role, if one is meant, was measured."""
+        ours = card.path is None and "encoder" in card.supports
+        return ours and (self.find is None or self.find(card) is not None)
 
     def explanation(self, card: ModelCard) -> str:
         """The hint, with what was measured."""

@@ -13,6 +13,7 @@ from engine.saliency import GradientMap, Saliency, gradient_csv, saliency_json
 from engine.tables import map_csv, trace_bytes
 from engine.types import Trace
 from pages._address import Codec, fits
+from pages._cards import file_name, name_in
 from pages._permalink import CODEC, View
 from pages._shown import NAMES, Figure, Shown
 from pages._state import open_view
@@ -46,7 +47,7 @@ def downloads(
 ) -> None:
     """The files of a figure; `maps` is what a screen calls the maps, `saliency` what gradients were made from."""
     st.markdown("**Save**")
-    model = view.model.split("@")[0]
+    model = file_name(name_in(view.model))
     name = f"{model}-{view.map}" if saliency is None else f"{model}-{view.map}-gradient-{view.norm}"
     with st.container(horizontal=True):
         if shown.gradient is not None and saliency is not None:

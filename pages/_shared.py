@@ -27,15 +27,18 @@ from streamlit.runtime.pages_manager import PagesManager
 
 import viz
 from engine.cards import CURVE
-from engine.catalogue import MODELS, Capability, ModelCard
+from engine.catalogue import MODELS, Capability, ModelCard, cards
+from engine.catalogue import card as card_of
 from engine.cloze import Cloze
 from engine.completion import Completer
 from engine.errors import SaccadeError
 from engine.generation import Generator
 from engine.loading import Model, load_any
+from engine.opened import STORE
 from engine.runner import Runner, limit_threads
 from engine.types import Trace, TraceRequest
 from engine.weights import WEIGHTS
+from pages._cards import name_in
 
 SWITCH = 2e-4  # seconds
 SLOW_RESULTS = 32  # of long computations: a large tree has its cross maps, some megabytes
@@ -60,11 +63,11 @@ def device() -> str:
 @st.cache_resource(show_spinner="Loading the model…")
 def _model(identity: str, name: str, where: str) -> Model:
     model = load_any(name, where)
-    _tune_process()
+    tune_process()
     return model
 
 
-def _tune_process() -> None:
+def tune_process() -> None:
     """Settings for many sessions in one process; what each is worth stands in docs/benchmarks.md.
 
     Streamlit collects all garbage after every run, with every thread waiting: what is loaded by now (torch, the model)
@@ -77,39 +80,57 @@ def _tune_process() -> None:
     gc.freeze()
 
 
+def _loaded(card: ModelCard) -> Model:
+    """A model, loaded: those that ship stay, those that were opened are the store's, which may drop them again."""
+    if card.path is None:
+        return _model(card.identity, card.name, device())
+    model: Model = STORE.get(card.name)
+    return model
+
+
+@contextmanager
+def using(card: ModelCard) -> Iterator[Any]:
+    """A model, loaded, that nobody can drop before this ends: computations run with it inside."""
+    if card.path is None:
+        yield _model(card.identity, card.name, device())
+        return
+    with STORE.using(card.name) as model:
+        yield model
+
+
 def runner(card: ModelCard) -> Runner:
     """The loaded translation model, one for all sessions."""
-    model = _model(card.identity, card.name, device())
+    model = _loaded(card)
     assert isinstance(model, Runner), f"{card.name} does not translate"
     return model
 
 
 def completer(card: ModelCard) -> Completer:
     """The loaded network that completes words, one for all sessions."""
-    model = _model(card.identity, card.name, device())
+    model = _loaded(card)
     assert isinstance(model, Completer), f"{card.name} does not complete words"
     return model
 
 
 def generator(card: ModelCard) -> Generator:
     """The loaded model that continues texts, one for all sessions."""
-    model = _model(card.identity, card.name, device())
+    model = _loaded(card)
     assert isinstance(model, Generator), f"{card.name} does not continue texts"
     return model
 
 
 def cloze(card: ModelCard) -> Cloze:
     """The loaded model that restores masked words, one for all sessions."""
-    model = _model(card.identity, card.name, device())
+    model = _loaded(card)
     assert isinstance(model, Cloze), f"{card.name} does not restore words"
     return model
 
 
 @st.cache_resource(max_entries=TRACES, show_spinner=False)
 def _trace(request: TraceRequest, name: str, where: str) -> Trace:
-    model = runner(MODELS[name])
-    with _computing:
-        return model.run(request)
+    with using(card_of(name)) as model, _computing:
+        found: Trace = model.run(request)
+        return found
 
 
 def trace(card: ModelCard, text: str, target: str | None = None) -> Trace:
@@ -121,8 +142,7 @@ def trace(card: ModelCard, text: str, target: str | None = None) -> Trace:
 def _computed(
     identity: str, name: str, where: str, what: str, arguments: tuple[Any, ...], _compute: Callable[..., Any]
 ) -> Any:
-    model = _model(identity, name, where)
-    with _computing:
+    with using(card_of(name)) as model, _computing:
         return _compute(model, *arguments)
 
 
@@ -130,8 +150,7 @@ def _computed(
 def _computed_arrays(
     identity: str, name: str, where: str, what: str, arguments: tuple[Any, ...], _compute: Callable[..., Any]
 ) -> Any:
-    model = _model(identity, name, where)
-    with _computing:
+    with using(card_of(name)) as model, _computing:
         return _compute(model, *arguments)
 
 
@@ -184,7 +203,6 @@ def computed_slowly(
         with suppress(KeyError):  # another session may just have put it out
             known.move_to_end(name)
         return kept
-    model: Any = _model(card.identity, card.name, device())
     place, done, started = st.empty(), 0, time.monotonic()
     progress = _Progress(place, stop, f"stop {card.name}")
 
@@ -198,7 +216,7 @@ def computed_slowly(
         _computing.acquire()
 
     try:
-        with _computing:
+        with using(card) as model, _computing:
             result = compute(model, report)
     finally:
         place.empty()
@@ -261,27 +279,32 @@ def megabytes(card: ModelCard) -> float:
     return path.stat().st_size / 1e6 if path.is_file() else 0.0
 
 
+def shipped(*needs: Capability) -> ModelCard:
+    """The first model that ships and can do all of `needs`."""
+    return next(card for card in MODELS.values() if card.supports.issuperset(needs))
+
+
 def pick_model(*needs: Capability) -> ModelCard:
     """A menu of the models that can do all of `needs`; no menu where there is only one.
 
     An address that names one of them chooses it, once: the menu may change it again.
     """
-    cards = {card.name: card for card in MODELS.values() if card.supports.issuperset(needs)}
-    if len(cards) == 1:
-        return next(iter(cards.values()))
+    able = {card.name: card for card in cards() if card.supports.issuperset(needs)}
+    if len(able) == 1:
+        return next(iter(able.values()))
     state, asked = st.session_state, st.query_params.get("model", "")
     if asked != state.get("model asked"):
         state["model asked"] = asked
-        if (name := asked.partition("@")[0]) in cards:
+        if (name := name_in(asked)) in able:
             state["model"] = name
-    if state.get("model") not in cards:
-        state["model"] = next(iter(cards))
-    titles = {name: card.title for name, card in cards.items()}
+    if state.get("model") not in able:
+        state["model"] = next(iter(able))
+    titles = {name: card.title for name, card in able.items()}
 
     def changed() -> None:
         state["model asked"] = st.query_params.get("model", "")  # of the view before: it counts no longer
 
-    return cards[
+    return able[
         st.selectbox(
             "Model",
             titles,

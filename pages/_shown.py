@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.analysis import merge_words
-from engine.reduce import hide_special, reduce_heads, reduce_layers
+from engine.reduce import hide, reduce_heads, reduce_layers
 from engine.saliency import GradientMap
 from engine.types import AttentionMap
 from pages._permalink import View
@@ -20,11 +20,30 @@ NAMES: dict[str, dict[str, str]] = {
     "view": {"lines": "Lines", "playback": "Playback", "grid": "All heads", "heatmap": "Heatmap"},
     "tokens": {"words": "Words", "pieces": "Pieces"},
     "special": {"shown": "Shown", "hidden": "Hidden", "renormalised": "Hidden, rest renormalised"},
+    "sink": {"shown": "Shown", "hidden": "Hidden", "renormalised": "Hidden, rest renormalised"},
     "over_heads": {"each": "Each", "mean": "Mean", "max": "Maximum"},
     "over_layers": {"each": "Each", "mean": "Mean", "max": "Maximum"},
     "compare": {"one": "One head", "pair": "Side by side", "difference": "Difference"},
 }
 """What the screen calls the options of each choice."""
+
+
+def hides(view: View) -> bool:
+    """Whether some tokens are hidden."""
+    return view.special != "shown" or view.sink != "shown"
+
+
+def renormalises(view: View) -> bool:
+    """Whether rows are divided by what hidden tokens leave of them."""
+    return "renormalised" in (view.special, view.sink)
+
+
+def hidden_tokens(view: View) -> str:
+    """What is hidden, in words: "Special tokens and the first word are hidden"."""
+    first = f"the first {'word' if view.tokens == 'words' else 'token'}"
+    if view.special == "shown":
+        return f"{first[0].upper()}{first[1:]} is hidden"
+    return "Special tokens are hidden" if view.sink == "shown" else f"Special tokens and {first} are hidden"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +52,7 @@ class Shown:
 
     Attributes:
         attention: after merging, hiding and reducing.
-        removed: (layer, head, query): what hidden special tokens took of each row; None where none are hidden.
+        removed: (layer, head, query): what hidden tokens took of each row; None where none are hidden.
         gradient: what `attention` was drawn from, where it holds no attention; it was merged and hidden likewise.
     """
 
@@ -43,12 +62,13 @@ class Shown:
 
     @classmethod
     def of(cls, attention: AttentionMap, view: View) -> Shown:
-        """The map put together as the view says: words, then special tokens, then heads, then layers."""
+        """The map put together as the view says: words, then hidden tokens, then heads, then layers."""
         removed = None
         if view.tokens == "words":
             attention = merge_words(attention)
-        if view.special != "shown":
-            hidden = hide_special(attention, renormalise=view.special == "renormalised")
+        if hides(view):
+            special, first = view.special != "shown", view.sink != "shown"
+            hidden = hide(attention, special=special, first=first, renormalise=renormalises(view))
             attention, removed = hidden.attention, hidden.removed
         if view.over_heads != "each":
             attention = reduce_heads(attention, view.over_heads)

@@ -17,7 +17,10 @@ from pages._session import PageView
 from viz.components.lines import LinesView
 from viz.components.playback import PlaybackView
 
-CHOICES = ("measure", "norm", "map", "view", "tokens", "special", "over_heads", "over_layers", "compare", "presenter")
+CHOICES = (
+    "measure", "norm", "map", "view", "tokens", "special", "sink", "over_heads", "over_layers", "compare",
+    "presenter",
+)  # fmt: skip
 """The fields of a view that a widget of that name holds."""
 
 LEAST_GRADIENT = 0.3

@@ -19,7 +19,7 @@ from pages._address import fits
 from pages._host import Host
 from pages._lab import PRESENTER
 from pages._permalink import CODEC, View
-from pages._shown import NAMES, Figure, Shown
+from pages._shown import NAMES, Figure, Shown, hidden_tokens, renormalises
 from pages._state import chosen, current_view, follow, look_key, look_of, ready, started, touch, warn_beyond
 from viz.components.grid import grid, grid_data
 from viz.components.lines import Controls, LinesView, lines, lines_data
@@ -32,6 +32,12 @@ MAP_HELP = (
 )
 
 SPECIAL = r"Special tokens (\<s>, \</s>)"
+LONG_NAME = 12  # characters
+SINK = "First token"
+SINK_HELP = (
+    "Heads that have nothing to look for often rest on the first token, whatever it is: an attention sink (Xiao et al. "
+    "2024). Without it the rest is easier to see; what it took is stated."
+)
 
 # ---- the controls ----
 
@@ -79,12 +85,14 @@ def _controls(trace: Trace, host: Host, presenter: bool) -> None:
             with st.popover("Tokens & norm", icon=":material/tune:"):
                 choose("Tokens", "tokens")
                 choose(host.special, "special")
+                choose(SINK, "sink", help=SINK_HELP)
                 choose("Norm", "norm", help=_gradient.NORM_HELP)
                 st.caption(_gradient.NO_HEADS)
         elif not presenter and not playing:
             with st.popover("Tokens & heads", icon=":material/tune:"):
                 choose("Tokens", "tokens")
                 choose(host.special, "special")
+                choose(SINK, "sink", help=SINK_HELP)
                 choose("Heads", "over_heads")
                 choose("Layers", "over_layers")
 
@@ -290,7 +298,7 @@ def _pick_head(label: str, attention: AttentionMap, place: tuple[int, int], key:
                 range(len(names)),
                 key=name,
                 format_func=names.__getitem__,
-                width=125,
+                width=125 if max(map(len, names)) < LONG_NAME else 200,
                 disabled=len(names) == 1,
             )
         )
@@ -314,8 +322,9 @@ def _statement(shown: Shown, view: View, trace: Trace) -> str:
         parts.append("Words: the sum over a word's key pieces, the mean over its query pieces.")
     if shown.removed is not None:
         share = f"{float(shown.removed.mean()) if shown.removed.size else 0:.0%}"
-        what = "rows were divided by what is left" if view.special == "renormalised" else "rows no longer sum to 1"
-        parts.append(f"Special tokens are hidden: they took {share} of each head's attention on average; {what}.")
+        what = "rows were divided by what is left" if renormalises(view) else "rows no longer sum to 1"
+        it = "it" if view.special == "shown" else "they"
+        parts.append(f"{hidden_tokens(view)}: {it} took {share} of each head's attention on average; {what}.")
     reduced = [
         name
         for name, over in (
@@ -328,4 +337,8 @@ def _statement(shown: Shown, view: View, trace: Trace) -> str:
         parts.append(f"Each weight is the {', then the '.join(reduced)}.")
         if "max" in (view.over_heads, view.over_layers):
             parts.append("Rows of a maximum sum to 1 or more.")
-    return " ".join(parts) or "The model's own weights: each row sums to 1."
+    if parts:
+        return " ".join(parts)
+    if shown.attention.sums_to_one:
+        return "The model's own weights: each row sums to 1."
+    return "The model's own weights; a part of some rows' attention lies outside what is shown."

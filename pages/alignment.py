@@ -37,6 +37,7 @@ from pages._align import (
 )
 from pages._align_gold import leave_gold
 from pages._cards import pick_several
+from pages._languages import languages_of
 from viz.components.alignments import Panel, Pin, alignments, alignments_data
 
 LARGE = "html { font-size: 125%; }"
@@ -104,17 +105,17 @@ def header(view: AlignView) -> None:
         st.toggle("Presenter", help="Larger type and fewer controls, for a projector", **VIEW.widget("presenter"))
 
 
-def box(view: AlignView) -> None:
+def box(view: AlignView, cards: Sequence[ModelCard]) -> None:
     """The sentence."""
-    state, text = st.session_state, source_of(view)
+    state, text, languages = st.session_state, source_of(view), languages_of(*cards)
     if state.get("align asked") != text or "align box" not in state:
         state["align box"] = state["align asked"] = text
     with st.form("align form", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input(
-            "English",
+            languages.source,
             key="align box",
             label_visibility="collapsed",
-            placeholder="Type a whole English sentence with its full stop, and press Enter",
+            placeholder=f"Type {languages.sentence} with its full stop, and press Enter",
         )
         st.form_submit_button("Translate", type="primary", on_click=show)
 
@@ -135,7 +136,7 @@ def options(view: AlignView, cards: Sequence[ModelCard], found: Mapping[str, Tra
                 st.toggle(r"Special tokens (\<s>, \</s>)", **VIEW.widget("special") | {"on_change": other_words})
             st.toggle("Numbers in cells", **VIEW.widget("numbers"))
             for card in cards:
-                if card.family == "transformer":
+                if "decoder" in card.supports:
                     pick_head(view, card, found[card.name])
     if view.outputs == "common" and not with_gold:
         common(view, cards, found)
@@ -170,7 +171,7 @@ def pick_head(view: AlignView, card: ModelCard, trace: Trace) -> None:
     cross = trace.maps["cross"]
     place = head_of(view, card, cross)
     for field, at, count in (("layer", place[0], cross.layers), ("head", place[1], cross.heads)):
-        key = VIEW.key(field)
+        key = VIEW.key(field) if card.path is None else f"{VIEW.key(field)} {card.name}"
         st.session_state[key] = at
 
         def changed(key: str = key, field: str = field) -> None:
@@ -211,7 +212,8 @@ def show_outputs(cards: Sequence[ModelCard], found: Mapping[str, Trace], view: A
     """What each model says, or thinks of what it is forced to say."""
     forced = any(trace.request.target is not None for trace in found.values())
     if forced:
-        _shared.plain_text(next(iter(found.values())).translation, size="1.4rem", lang="fr")
+        said_by_all = next(iter(found.values())).translation
+        _shared.plain_text(said_by_all, size="1.4rem", lang=languages_of(*cards).written)
         totals = " · ".join(f"{name_of(card)} {_total(found[card.name])}" for card in cards)
         st.caption(f"Log-probability of this output, in nats: {totals}")
     else:
@@ -299,7 +301,7 @@ def page() -> None:
         for problem in problems:
             st.warning(_shared.literal(problem))
         cards, theme = chosen_cards(view), _shared.theme()
-        box(view)
+        box(view, cards)
         if gold_pair(view) is not None:
             st.caption("Gold links are outlined. All models are made to say the French that was linked.")
         found = all_traces(view, cards)

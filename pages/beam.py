@@ -18,6 +18,7 @@ from engine.text import normalise
 from engine.types import BeamTree
 from pages import _beam_node, _beam_save, _beam_table, _shared
 from pages._lab import PRESENTER
+from pages._languages import languages_of
 from pages._search import LONGEST, MOST_CANDIDATES, VIEW, SearchView, requests_of
 from viz.components.beam import BeamView, beam, beam_data
 
@@ -83,12 +84,15 @@ def open_example(view: SearchView) -> None:
 
 def tools(card: ModelCard) -> None:
     """The box, examples, keys, presenter."""
-    view, state = VIEW.current(), st.session_state
+    view, state, languages = VIEW.current(), st.session_state, languages_of(card)
     if state.get("beam asked") != view.text or "beam box" not in state:
         state["beam box"] = state["beam asked"] = view.text
     with st.form("search", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input(
-            "English", key="beam box", label_visibility="collapsed", placeholder="Type a whole English sentence"
+            languages.source,
+            key="beam box",
+            label_visibility="collapsed",
+            placeholder=f"Type {languages.sentence}",
         )
         st.form_submit_button("Search", type="primary", on_click=ask)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):

@@ -21,7 +21,18 @@ from pages import (
     _shared,
 )
 from pages._cloze_examples import Example, examples
-from pages._cloze_view import VIEW, ClozeView, Section, complete, given, of_text, open_text
+from pages._cloze_view import (
+    VIEW,
+    ClozeView,
+    Section,
+    complete,
+    given,
+    made_with,
+    meet,
+    of_text,
+    open_text,
+    tells_pairs,
+)
 
 LARGE = "html { font-size: 125%; }"
 SECTIONS: Mapping[Section, str] = {
@@ -54,12 +65,18 @@ SHORTCUTS = """
 """
 
 
-def header(view: ClozeView) -> None:
+def sections_of(card: ModelCard, view: ClozeView) -> list[Section]:
+    """What a model can do, and what is open: a section that it cannot serve says why."""
+    left_out = "follows" if view.section != "follows" and not tells_pairs(card) else None
+    return [section for section in SECTIONS if section != left_out]
+
+
+def header(card: ModelCard, view: ClozeView) -> None:
     """What the page does, and what there is beside the boxes."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.segmented_control(
             "Do",
-            list(SECTIONS),
+            sections_of(card, view),
             format_func=SECTIONS.__getitem__,
             required=True,
             label_visibility="collapsed",
@@ -111,7 +128,9 @@ def show() -> None:
 
 
 def scores(card: ModelCard) -> str:
-    """What was measured of these weights, in one line of Markdown."""
+    """What was measured of these weights, in one line of Markdown; nothing is of those of somebody's own."""
+    if card.path is not None:
+        return f"Opened here: `{card.identity}`."
     found = " · ".join(line for _, line in score_rows(card))
     return (
         f"Measured: {found} · `{card.identity}`" if found else f"Not measured yet for these weights: `{card.identity}`."
@@ -148,14 +167,14 @@ def page() -> None:
     with _shared.errors_as_sentences():
         card = _shared.pick_model("cloze")
         problems = VIEW.arrive(complete)
+        meet(card)
+        if said := made_with(card, VIEW.current()):
+            problems.append(said)
         view = VIEW.current()
-        if view.model and view.model != card.identity:
-            made = view.model[:60]
-            problems.append(f"This link was made with {made}; what you see is computed with {card.identity}.")
         if view.presenter:
             st.html(f"<style>{LARGE}</style>")
         st.title("Cloze: which word fits the blank?", anchor=False)
-        header(view)
+        header(card, view)
         for problem in problems:
             st.warning(_shared.literal(problem))
         section(card, view, _shared.theme())

@@ -13,6 +13,7 @@ from engine.pairs import Pair, load_pairs
 from engine.verdict import Side, signed, verdict
 from pages import _lab, _lab_heads, _lab_interventions, _lab_many, _lab_measures, _lab_save, _shared
 from pages._lab import VIEW
+from pages._languages import Languages, languages_of
 from pages._pair import PairShown, read_pair, side_of
 from viz.components.marks import MarkedText, Role, marks, marks_data, marks_of
 
@@ -39,15 +40,16 @@ SHORTCUTS = """
 """
 
 
-def ask_for_sentences(presenter: bool) -> None:
+def ask_for_sentences(card: ModelCard, presenter: bool) -> None:
     """The two boxes, and the list of pairs."""
     view = VIEW.current()
+    whole = "A whole English sentence with a pronoun" if card.path is None else "A whole sentence with a pronoun"
     state = st.session_state
     if state.get("lab asked") != (view.first, view.second) or "lab one" not in state:
         state["lab one"], state["lab two"] = state["lab asked"] = (view.first, view.second)
     with st.form("pair", border=False):
         left, right, go = st.columns([9, 9, 2], vertical_alignment="bottom")
-        left.text_input("First sentence", key="lab one", placeholder="A whole English sentence with a pronoun")
+        left.text_input("First sentence", key="lab one", placeholder=whole)
         right.text_input("Second sentence", key="lab two", placeholder="The same with a word changed")
         go.form_submit_button("Compare", type="primary", on_click=compare, width="stretch")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -91,7 +93,7 @@ def open_pair() -> None:
     st.session_state["lab pair"] = None
 
 
-def show_marks(pair: PairShown, theme: viz.Theme, scale: float) -> None:
+def show_marks(pair: PairShown, languages: Languages, theme: viz.Theme, scale: float) -> None:
     """The sentences and their translations, word by word, with the roles that the reader may correct."""
     blue, brown = theme.diverging[-2], theme.diverging[1]
     roles = [
@@ -103,8 +105,8 @@ def show_marks(pair: PairShown, theme: viz.Theme, scale: float) -> None:
     french = differing(*([word.text for word in side.french] for side in pair.sides))
     texts = []
     for number, side in enumerate(pair.sides):
-        texts.append(_marked(f"Sentence {number + 1}", side.english, side.marked, english[number], "en"))
-        texts.append(_marked(f"Translation {number + 1}", side.french, side.said, french[number], "fr"))
+        texts.append(_marked(f"Sentence {number + 1}", side.english, side.marked, english[number], languages.read))
+        texts.append(_marked(f"Translation {number + 1}", side.french, side.said, french[number], languages.written))
     shown = [text.marks for text in texts]
 
     def changed() -> None:
@@ -146,9 +148,10 @@ def show_decision(card: ModelCard, pair: PairShown, presenter: bool) -> tuple[Si
     decision = pair.decision
     sides = None
     if decision is None:
+        pronouns = " and have neither il, elle, ils nor elles" if card.path is None else ""
         st.info(
-            "The two translations are equal and have neither il, elle, ils nor elles, so there is nothing that "
-            "decides. Say under “What is decided” which two words to compare, and after which beginning."
+            f"The two {'translations' if card.path is None else 'outputs'} are equal{pronouns}, so there is nothing "
+            "that decides. Say under “What is decided” which two words to compare, and after which beginning."
         )
     else:
         try:
@@ -241,13 +244,14 @@ def page() -> None:
     with _shared.errors_as_sentences():
         card = _shared.pick_model("translate", "interventions")
         problems = VIEW.arrive(_lab.complete)
+        _lab.meet(card)
         view = VIEW.current()
         if view.model and view.model != card.identity:
             problems.append(f"This link was made with {view.model}; what you see is computed with {card.identity}.")
         if view.presenter:
             st.html(f"<style>{LARGE}</style>")
         st.title("Coreference: what does “it” refer to?", anchor=False)
-        ask_for_sentences(view.presenter)
+        ask_for_sentences(card, view.presenter)
         for problem in problems:
             st.warning(_shared.literal(problem))
         theme = _shared.theme()
@@ -256,7 +260,7 @@ def page() -> None:
             st.warning(_shared.literal(problem))
         words, decided = st.columns([7, 3] if view.presenter else [5, 3], gap="large")
         with words:
-            show_marks(pair, theme, _lab.scale())
+            show_marks(pair, languages_of(card), theme, _lab.scale())
         with decided, st.container(key="decision"):
             sides = show_decision(card, pair, view.presenter)
         if sides:

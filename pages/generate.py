@@ -1,4 +1,4 @@
-"""Generate: counts, characters and subwords continue a text, token by token."""
+"""Generate: counts, characters, subwords and opened models continue a text, token by token."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pages import (
     _gen_units,
     _shared,
 )
-from pages._gen import VIEW, GenView, Section, ask, card_of, checked, complete, full, open_section, prompt_of
+from pages._gen import VIEW, GenView, Section, ask, card_of, checked, compared, complete, full, open_section, prompt_of
 from pages._gen_examples import PROMPTS
 from pages._gen_save import File
 
@@ -84,12 +84,17 @@ def _pick_section(view: GenView) -> None:
     st.segmented_control(
         "Do",
         list(SECTIONS),
-        format_func=SECTIONS.__getitem__,
+        format_func=_title,
         required=True,
         label_visibility="collapsed",
         key=key,
         on_change=lambda: open_section(st.session_state[key]),
     )
+
+
+def _title(section: Section) -> str:
+    """What a section is called: three models ship, and one that was opened stands beside them."""
+    return "Models compared" if section == "compare" and len(compared()) > 3 else SECTIONS[section]
 
 
 def box(view: GenView) -> None:

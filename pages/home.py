@@ -13,7 +13,7 @@ from pages._permalink import CODEC
 from pages._presets import PRESETS, Preset
 from viz.components.lines import LinesView, lines, lines_data
 
-CARDS = 4  # side by side on a wide screen
+CARDS, PAGES_WIDE = 4, 3  # side by side on a wide screen
 
 
 def hero(card: ModelCard, preset: Preset) -> None:
@@ -45,7 +45,7 @@ def preset_card(card: ModelCard, name: str, preset: Preset) -> None:
 def page() -> None:
     """Draw the page."""
     with _shared.errors_as_sentences():
-        card = _shared.pick_model("translate", "encoder")
+        card = _shared.shipped("translate", "encoder")
         st.title("See what a trained network looks at", anchor=False)
         st.markdown(
             "Type a sentence: a Transformer trained by this project translates it on this machine, and every head of "
@@ -59,15 +59,15 @@ def page() -> None:
             st.subheader("What you can do with a sentence", anchor=False)
             st.markdown(ABILITIES)
         st.subheader("Every page asks a question", anchor=False)
-        _in_rows(list(PAGES), page_card)
+        _in_rows(list(PAGES), page_card, PAGES_WIDE)
         st.subheader("Begin with an example", anchor=False)
-        _in_rows(list(PRESETS), lambda name: preset_card(card, name, PRESETS[name]))
+        _in_rows(list(PRESETS), lambda name: preset_card(card, name, PRESETS[name]), CARDS)
 
 
-def _in_rows(names: Sequence[str], draw: Callable[[str], None]) -> None:
-    """Cards side by side, `CARDS` to a row."""
-    for start in range(0, len(names), CARDS):
-        for column, name in zip(st.columns(CARDS), names[start : start + CARDS], strict=False):
+def _in_rows(names: Sequence[str], draw: Callable[[str], None], wide: int) -> None:
+    """Cards side by side, `wide` to a row."""
+    for start in range(0, len(names), wide):
+        for column, name in zip(st.columns(wide), names[start : start + wide], strict=False):
             with column:
                 draw(name)
 
@@ -131,6 +131,12 @@ PAGES: Mapping[str, tuple[str, str, str, str]] = {
         "Cloze",
         "Which word is missing?",
         "Mask words of a sentence, or noise it, and see what a BERT puts there.",
+    ),
+    "your_model": (
+        "deployed_code",
+        "Your model",
+        "What does my own model look at?",
+        "A Hugging Face checkpoint, or attention that a notebook has saved, in every view.",
     ),
     "models": (
         "inventory_2",

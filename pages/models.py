@@ -298,6 +298,9 @@ def page() -> None:
     )
     with _shared.errors_as_sentences():
         theme = _shared.theme()
+        st.markdown(
+            "A model of your own, from a folder or Hugging Face, is opened on the page [Your model](your_model)."
+        )
         for kind in KINDS:
             models = [card for card in MODELS.values() if TOGETHER.get(card.family, card.family) == kind]
             if models:

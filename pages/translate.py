@@ -85,14 +85,15 @@ def ask() -> None:
         _state.clear_pins()
 
 
-def ask_for_text() -> str:
+def ask_for_text(card: ModelCard) -> str:
     """The box and its button; returns the sentence to show."""
+    whole = "Type a whole English sentence with its full stop, and press Enter"
     with st.form("question", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input(
             "English",
             key="text",
             label_visibility="collapsed",
-            placeholder="Type a whole English sentence with its full stop, and press Enter",
+            placeholder=whole if card.path is None else "Type what the model reads, and press Enter",
         )
         st.form_submit_button("Translate", type="primary", on_click=ask)
     asked: str = st.session_state["asked"]
@@ -103,19 +104,11 @@ def tools(card: ModelCard, own: Trace) -> None:
     """What stands above the translation: presets, the reader's own translation, the presenter switch, the keys."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if not st.session_state.get("presenter"):
-            with st.popover("Examples", icon=":material/lightbulb:"):
-                for name, preset in PRESETS.items():
-                    st.button(
-                        preset.title,
-                        key=f"preset {name}",
-                        help=preset.explanation(card),
-                        on_click=open_preset,
-                        args=(card, name),
-                        width="stretch",
-                        disabled=not preset.available(card),
-                    )
+            if card.path is None:  # examples speak of our own models
+                with st.popover("Examples", icon=":material/lightbulb:"):
+                    _examples(card)
             with st.popover("Edit the translation", icon=":material/edit:"):
-                _target_form(own)
+                _target_form(own, "French" if card.path is None else "Output")
             with st.popover("Keyboard", icon=":material/keyboard:"):
                 st.markdown(SHORTCUTS)
         st.toggle(
@@ -127,13 +120,26 @@ def tools(card: ModelCard, own: Trace) -> None:
         )
 
 
-def _target_form(own: Trace) -> None:
+def _examples(card: ModelCard) -> None:
+    for name, preset in PRESETS.items():
+        st.button(
+            preset.title,
+            key=f"preset {name}",
+            help=preset.explanation(card),
+            on_click=open_preset,
+            args=(card, name),
+            width="stretch",
+            disabled=not preset.available(card),
+        )
+
+
+def _target_form(own: Trace, label: str) -> None:
     st.markdown("Give the model words of your own, and see its attention and what it thinks of them.")
     state = st.session_state
     if not state.get("own target"):
         state["own target"] = own.translation
     with st.form("target form", border=False):
-        st.text_input("French", key="own target")
+        st.text_input(label, key="own target")
         st.form_submit_button("Force this translation", type="primary", on_click=force)
     st.button("Back to the model's own", on_click=unforce, disabled=state.get("target") is None)
 
@@ -159,16 +165,18 @@ def open_preset(card: ModelCard, name: str) -> None:
     _show(replace(PRESETS[name].view(card), presenter=st.session_state.get("presenter", False)))
 
 
-def show_translation(trace: Trace, own: Trace) -> None:
-    """The output as text, and what is to be said of it."""
+def show_translation(card: ModelCard, trace: Trace, own: Trace) -> None:
+    """The output as text, and what is to be said of it; what a model of somebody's own writes is of any language."""
     forced, presenter = trace is not own, st.session_state.get("presenter", False)
-    _shared.plain_text(trace.translation, size="2.4rem" if presenter else "1.7rem", lang="fr")
+    _shared.plain_text(
+        trace.translation, size="2.4rem" if presenter else "1.7rem", lang="fr" if card.path is None else ""
+    )
     if forced:
         st.markdown(
             f"This translation is **yours**, forced on the model: log-probability {_total(trace)}. Its own has "
             f"{_total(own)}: {_shared.literal(own.translation)}"
         )
-    if not trace.request.text.endswith(SENTENCE_ENDS):
+    if card.path is None and not trace.request.text.endswith(SENTENCE_ENDS):
         st.info("The model was trained on whole sentences: try ending yours with a full stop.")
     for note in trace.notes:
         st.info(_shared.literal(note))
@@ -235,7 +243,7 @@ def page() -> None:
         if presenter:
             st.html(f"<style>{LARGE}</style>")
         st.title("Translate", anchor=False)
-        text = ask_for_text()
+        text = ask_for_text(card)
         for problem in problems:
             st.warning(_shared.literal(problem))
         own = _shared.trace(card, text)
@@ -248,7 +256,7 @@ def page() -> None:
                 st.session_state["target"] = None
         theme = _shared.theme()
         tools(card, own)
-        show_translation(trace, own)
+        show_translation(card, trace, own)
         if not presenter:
             st.caption(summary(trace))
 
