@@ -95,7 +95,7 @@ class Bag(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(11, 3)
+        self.embedding = self.target_embedding = nn.Embedding(11, 3)
         self.first, self.second = nn.Linear(3, 11), nn.Linear(3, 11, bias=False)
 
     def forward_from_embeddings(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.analysis import merge_words
 from engine.errors import InputError
-from engine.reduce import between, hide_special, reduce_heads, reduce_layers, select
+from engine.reduce import between, hide, hide_special, reduce_heads, reduce_layers, select
 from engine.types import AttentionMap, Tokens
 
 START, END = "<s>", "</s>"
@@ -173,6 +173,48 @@ def test_hiding_in_a_decoder_map_drops_row_and_column_together():
     assert found.attention.predicted_tokens is not None
     assert found.attention.predicted_tokens.labels == ("<tag>", END), "rows are named by what they read"
     assert not found.attention.weights[..., found.attention.masked()].any()
+
+
+def test_the_first_token_is_hidden_where_a_text_looks_at_itself_by_hand():
+    """Its row goes with its column; special tokens behind it stay."""
+    weights = [[[[0.5, 0.25, 0.25], [0.5, 0.25, 0.25], [0.75, 0.25, 0.0]]]]
+    made = attention("encoder", weights, SOURCE, SOURCE)
+    found = hide(made, special=False, first=True, renormalise=False)
+    assert found.attention.query_tokens.labels == found.attention.key_tokens.labels == SOURCE.labels[1:]
+    assert found.attention.weights.tolist() == [[[[0.25, 0.25], [0.25, 0.0]]]]
+    assert found.removed.tolist() == [[[0.5, 0.75]]]
+    again = hide(made, special=False, first=True, renormalise=True)
+    assert again.attention.weights.tolist() == [[[[0.5, 0.5], [1.0, 0.0]]]]
+    assert again.removed.tolist() == found.removed.tolist()
+    both = hide(made, special=True, first=True, renormalise=False)
+    assert both.attention.key_tokens.labels == ("cat",) and both.attention.weights.tolist() == [[[[0.25]]]]
+    assert both.removed.tolist() == [[[0.75]]]
+
+
+def test_without_its_first_token_a_decoder_map_is_causal_and_a_cross_map_keeps_its_rows():
+    read = tokens("Le", "chat", "dort")
+    weights = [[[[1, 0, 0], [0.75, 0.25, 0], [0.5, 0.25, 0.25]]]]
+    said = tokens("chat", "dort", END)
+    found = hide(attention("decoder", weights, read, read, said), special=False, first=True, renormalise=False)
+    assert found.attention.weights.tolist() == [[[[0.25, 0.0], [0.25, 0.25]]]]
+    assert not found.attention.weights[..., found.attention.masked()].any()
+    assert found.attention.predicted_tokens is not None and found.attention.predicted_tokens.labels == ("dort", END)
+    crossed = hide(attention("cross", weights, read, SOURCE, said), special=False, first=True, renormalise=False)
+    assert crossed.attention.weights.tolist() == [[[[0, 0], [0.25, 0], [0.25, 0.25]]]]
+    assert crossed.removed.tolist() == [[[1.0, 0.75, 0.5]]]
+    assert crossed.attention.row_labels == ("chat", "dort", END)
+
+
+def test_what_is_hidden_and_what_is_left_make_the_whole():
+    made = attention("encoder", STACK, PAIR, PAIR)
+    for special in (True, False):
+        for first in (True, False):
+            found = hide(made, special=special, first=first, renormalise=False)
+            np.testing.assert_allclose(found.attention.weights.sum(-1) + found.removed, 1, atol=1e-7)  # of float32
+    assert hide(made, special=False, first=False, renormalise=True).attention.weights.tolist() == STACK
+    only = tokens("one")
+    empty = hide(attention("encoder", [[[[1.0]]]], only, only), special=False, first=True, renormalise=True)
+    assert empty.attention.weights.shape == (1, 1, 0, 0)
 
 
 @pytest.mark.parametrize("renormalise", [True, False])

@@ -14,7 +14,7 @@ from engine import reference
 from engine.models.taps import Place
 from engine.models.transformer import Transformer, TransformerConfig
 from engine.reference import mean_outputs, output_buffers, reference_means
-from engine.text import START
+from engine.text import PAD, START
 from engine.training import synthetic
 
 CONFIG = TransformerConfig(19, width=16, heads=4, encoder_layers=2, decoder_layers=3, feedforward=24, max_length=12)
@@ -55,7 +55,7 @@ def by_hand(model: Transformer) -> dict[Place, Tensor]:
 def test_the_mean_over_every_position_without_padding(monkeypatch, batch):
     monkeypatch.setattr(reference, "BATCH", batch)
     model = build()
-    found, expected = mean_outputs(model, PAIRS), by_hand(model)
+    found, expected = mean_outputs(model, PAIRS, PAD, START), by_hand(model)
     assert found.keys() == expected.keys() and len(found) == 2 + 3 + 3
     for place, values in found.items():
         assert values.shape == (4, 4)
@@ -66,7 +66,7 @@ def test_the_mean_over_every_position_without_padding(monkeypatch, batch):
 def test_longer_neighbours_add_padding_and_nothing_else():
     """The first pair alone, and beside one whose sums are subtracted again."""
     model = build()
-    both, short, long = (mean_outputs(model, pairs) for pairs in (PAIRS[:2], PAIRS[:1], PAIRS[1:2]))
+    both, short, long = (mean_outputs(model, pairs, PAD, START) for pairs in (PAIRS[:2], PAIRS[:1], PAIRS[1:2]))
     for place, values in both.items():
         counts = (6, 2) if place[0] == "encoder" else (3, 5)
         expected = (short[place] * counts[0] + long[place] * counts[1]) / sum(counts)
@@ -97,7 +97,7 @@ def test_the_reference_set_is_run_once_for_a_model_and_forgotten_with_it(monkeyp
     second = reference_means(models[1], subwords)
     assert len(asked) == 2 and not torch.equal(second["cross", 0], first["cross", 0])
     pairs = [tuple(subwords.encode(text).ids for text in (one.english, one.french)) for one in sentences]
-    expected = mean_outputs(models[0], pairs)
+    expected = mean_outputs(models[0], pairs, PAD, START)
     assert all(torch.equal(first[place], expected[place]) for place in expected)
     gone, size = weakref.ref(models[0]), len(reference._known)
     models[0] = models[1]

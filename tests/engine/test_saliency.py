@@ -283,6 +283,16 @@ def test_without_its_start_a_step_has_not_read_what_it_predicts():
     assert special_first(of("decoder", DECODER_NORMS)) == 1
 
 
+def test_the_first_token_read_is_hidden_and_its_row_stays():
+    whole = of("cross", CROSS_NORMS)
+    hidden, rescaled = (hide_special(whole, rescale=one, special=False, first=True) for one in (False, True))
+    for one in (hidden, rescaled):
+        assert one.keys.labels == whole.keys.labels[1:] and one.predicted.labels == whole.predicted.labels
+        np.testing.assert_array_equal(one.norms, np.array(CROSS_NORMS)[:, 1:])
+    np.testing.assert_array_equal(hidden.scales, whole.scales)
+    np.testing.assert_array_equal(rescaled.scales, np.array(CROSS_NORMS)[:, 1:].max(axis=1))
+
+
 def test_nothing_but_special_tokens_leaves_an_empty_map():
     end = tokens("</s>", (0,))
     only = GradientMap("cross", "one-hot", np.ones((1, 1)), np.ones(1), tokens("<s>", (0,)), end, end)

@@ -50,7 +50,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What really reached a model: "run" for each trace, "sweep" for each sweep over all heads."""
     st.cache_resource.clear()
     seen: list[str] = []
-    run, sweep = Runner.run, engine.experiments.sweep
+    run, sweep = Runner.run, engine.experiments.sweep_any
 
     def counted_run(self: Runner, request: TraceRequest) -> Trace:
         seen.append("run")
@@ -61,7 +61,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return sweep(*arguments)
 
     monkeypatch.setattr(Runner, "run", counted_run)
-    monkeypatch.setattr(engine.experiments, "sweep", counted_sweep)
+    monkeypatch.setattr(engine.experiments, "sweep_any", counted_sweep)
     return seen
 
 

@@ -64,6 +64,15 @@ def test_heads_have_the_colours_of_every_figure_and_a_reduced_one_the_accent(enc
     assert header["numbered"]["heads"] is False
 
 
+def test_heads_that_share_a_key_head_are_still_numbered_and_coloured_by_themselves(encoder):
+    names = ("head 1 (key head 1)", "head 2 (key head 1)", "head 3 (key head 2)")
+    header, _ = unpack(lines_data(replace(encoder, head_names=names), VIEW))
+    assert header["heads"] == list(names) and header["numbered"]["heads"] is True
+    assert header["colours"] == list(HEAD_COLOURS[:3])
+    other = ("head 1 (key head 1)", "head 3 (key head 2)", "head 2 (key head 1)")
+    assert unpack(lines_data(replace(encoder, head_names=other), VIEW))[0]["numbered"]["heads"] is False
+
+
 def test_removed_mass_travels_as_it_is(encoder):
     removed = np.random.default_rng(0).random((2, 3, 5), dtype=np.float32)
     _, arrays = unpack(lines_data(encoder, VIEW, removed=removed))
