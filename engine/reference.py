@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.decoding.search import pad_rows
+from engine.huggingface.hosted import Shape
 from engine.models.taps import Place, Tap
 from engine.models.translator import Translator
 from engine.text import TranslationTokenizer
@@ -28,13 +29,17 @@ _known: WeakKeyDictionary[Translator, dict[Place, Tensor]] = WeakKeyDictionary()
 
 
 def reference_means(model: Translator, tokenizer: TranslationTokenizer) -> dict[Place, Tensor]:
-    """`mean_outputs` over the reference set that `NAME` names: computed once for a model, about a second."""
+    """`mean_outputs` over the reference set that `NAME` names: computed once for a model, about a second.
+
+    A sentence longer than the model reads ends where the model does.
+    """
     with _lock:
         if model not in _known:
             from engine.training.synthetic import set_a
 
+            end = (model.config.context if isinstance(model.config, Shape) else 0) or None
             pairs = [
-                (tokenizer.encode(example.english).ids, tokenizer.encode_output(example.french).ids)
+                (tokenizer.encode(example.english).ids[:end], tokenizer.encode_output(example.french).ids[:end])
                 for example in set_a("valid", SENTENCES)
             ]
             _known[model] = mean_outputs(model, pairs, tokenizer.pad, tokenizer.start)
@@ -87,7 +92,8 @@ def output_buffers(model: Translator, batch: int, source: int, target: int) -> d
     config, like = model.config, next(model.embedding.parameters())
     taps: dict[Place, Tap] = {}
     for kind in KINDS:
-        shape = (batch, config.attention_heads(kind), source if kind == "encoder" else target, config.head_width)
+        long = source if kind == "encoder" else target
+        shape = (batch, config.attention_heads(kind), long, config.attention_head_width(kind))
         for layer in range(config.attention_layers(kind)):
             taps[kind, layer] = Tap(outputs=like.new_empty(shape))
     return taps

@@ -29,7 +29,7 @@ class Shape:
         layers: attention sublayers by kind.
         heads: query heads of each layer, by kind.
         key_heads: key and value heads of each layer, by kind: fewer than `heads` where several share one.
-        head_width: of one query.
+        head_widths: of one query of the first layer, by kind.
         width: of token vectors.
         vocabulary: number of token ids.
         context: the most tokens that it sees at once; 0 for any number.
@@ -40,7 +40,7 @@ class Shape:
     layers: Mapping[Kind, int]
     heads: Mapping[Kind, int]
     key_heads: Mapping[Kind, int]
-    head_width: int
+    head_widths: Mapping[Kind, int]
     width: int
     vocabulary: int
     context: int
@@ -53,6 +53,10 @@ class Shape:
     def attention_heads(self, kind: Kind) -> int:
         """Heads of each layer of a kind of attention."""
         return self.heads.get(kind, 0)
+
+    def attention_head_width(self, kind: Kind) -> int:
+        """Width of what a head of a kind of attention gives."""
+        return self.head_widths.get(kind, 0)
 
     def attention_key_heads(self, kind: Kind) -> int:
         """Key and value heads of each layer of a kind of attention."""
@@ -163,7 +167,7 @@ def hosted(model: Any, architecture: Architecture, context: int) -> Hosted:
         layers={kind: len(found[kind]) for kind in KINDS if kind in found},
         heads={kind: _same(name, found[kind], lambda seen: seen.query.shape[1]) for kind in KINDS if kind in found},
         key_heads={kind: _same(name, found[kind], lambda seen: seen.key.shape[1]) for kind in KINDS if kind in found},
-        head_width=probe.calls[0][1].query.shape[3],
+        head_widths={kind: found[kind][0].query.shape[3] for kind in KINDS if kind in found},
         width=model.get_input_embeddings().weight.shape[1],
         vocabulary=model.get_input_embeddings().weight.shape[0],
         context=context,

@@ -174,8 +174,7 @@ class Bert(nn.Module):
         """`forward` on the explicit path, with every attention weight; `taps` may change or watch more."""
         batch, long = ids.shape
         self.check_length(long)
-        maps = torch.empty(
-            self.config.layers, batch, self.config.heads, long, long, dtype=torch.float32, device=ids.device
-        )
+        size = (self.config.layers, batch, self.config.heads, long, long)
+        maps = torch.empty(size, dtype=torch.float32, device=ids.device)
         logits, following = self(ids, segments, watching(taps, {"encoder": maps}))
         return BertMaps(logits, following, maps)

@@ -167,9 +167,8 @@ class GPT(nn.Module):
         """`forward` on the explicit path, with every attention weight; `taps` may change or watch more."""
         batch, long = ids.shape
         self.check_length(long)
-        maps = torch.empty(
-            self.config.layers, batch, self.config.heads, long, long, dtype=torch.float32, device=ids.device
-        )
+        size = (self.config.layers, batch, self.config.heads, long, long)
+        maps = torch.empty(size, dtype=torch.float32, device=ids.device)
         return GPTMaps(self(ids, watching(taps, {"decoder": maps})), maps)
 
     def encode(self, source: Tensor) -> GPTState:

@@ -80,6 +80,10 @@ class Seq2SeqConfig:
         """Layers of a kind of attention: one over the source, if any."""
         return self.heads if kind == "cross" else 0
 
+    def attention_head_width(self, kind: Kind) -> int:
+        """Width of what a head of a kind of attention gives."""
+        return self.head_width
+
     def attention_heads(self, kind: Kind) -> int:
         """Heads of each layer of a kind of attention: one."""
         return self.heads

@@ -86,6 +86,10 @@ class TransformerConfig:
         """Layers of a kind of attention."""
         return self.encoder_layers if kind == "encoder" else self.decoder_layers
 
+    def attention_head_width(self, kind: Kind) -> int:
+        """Width of what a head of a kind of attention gives."""
+        return self.head_width
+
     def attention_heads(self, kind: Kind) -> int:
         """Heads of each layer of a kind of attention."""
         return self.heads
@@ -423,9 +427,8 @@ class Transformer(nn.Module):
     def step_with_cross(self, state: DecoderState, tokens: Tensor) -> tuple[Tensor, DecoderState, Tensor]:
         """`step`, and where each row looks in the source: float32 (B, decoder layers, H, S)."""
         config, wide = self.config, state.layers[0].memory_key.shape[2]
-        weights = torch.empty(
-            config.decoder_layers, len(tokens), config.heads, 1, wide, dtype=torch.float32, device=tokens.device
-        )
+        size = (config.decoder_layers, len(tokens), config.heads, 1, wide)
+        weights = torch.empty(size, dtype=torch.float32, device=tokens.device)
         watched = watching(state.taps(state.length), {"cross": weights})
         logprobs, state = self.step(state, tokens, watched)
         return logprobs, state, weights[:, :, :, 0].transpose(0, 1)

@@ -112,7 +112,7 @@ def test_each_heads_effect_is_that_of_a_knock_out(name):
     assert max(np.abs(change).max() for change in found.change.values()) > 10 * FLOAT32
 
 
-@pytest.mark.parametrize(("name", "how"), [*((name, "other") for name in NAMES), ("t5", "mean")])
+@pytest.mark.parametrize(("name", "how"), [(name, how) for name in NAMES for how in ("other", "mean")])
 def test_heads_are_replaced_by_their_means_and_from_the_other_sentence(name, how: How, monkeypatch):
     monkeypatch.setattr(reference, "SENTENCES", 6)  # of which the means are
     runner = opened(name)

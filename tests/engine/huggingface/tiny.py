@@ -133,6 +133,7 @@ def _wordpiece() -> str:
     letters = sorted(set(normalizer.normalize_str(TEXT)) - {" ", "\n"})
     merged = [piece for piece in _merged(normalizer.normalize_str(ENGLISH + FRENCH)) if len(piece.strip("▁")) > 1]
     pieces = [piece[1:] if piece.startswith("▁") else f"##{piece}" for piece in merged]
+    pieces += ["cafe", "river"]  # whole words that the tests mask
     every = dict.fromkeys([*specials, *letters, *(f"##{letter}" for letter in letters), *pieces])
     tokenizer = Tokenizer(models.WordPiece(_numbered([*every]), unk_token="[UNK]"))
     tokenizer.normalizer = normalizer
@@ -199,9 +200,7 @@ def _unigram() -> str:
     normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(" {2,}", " ")])
     letters = sorted(set(normalizer.normalize_str(TEXT)) - {" ", "\n"})
     pieces = dict.fromkeys(["▁", *(piece for piece in reversed(_merged(TEXT)) if len(piece) > 1), *letters])
-    scored = [
-        (piece, -1.0 - rank / 20) for rank, piece in enumerate(pieces)
-    ]  # a longer piece costs less than its parts
+    scored = [(piece, -1.0 - rank / 20) for rank, piece in enumerate(pieces)]  # longer pieces first: they cost less
     tokenizer = Tokenizer(models.Unigram([*((name, 0.0) for name in specials), *scored], unk_id=2))
     tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
