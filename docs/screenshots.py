@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, FloatRect, Page
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.browser import chromium, running_app
+from bench.trained import all_minilm
 
 IMAGES = Path(__file__).parent / "images"
 SHOWN = (
@@ -33,6 +34,8 @@ SHOWN = (
     ("alignment-steps", 1280, "dark"),
     ("generate", 1280, "light"),
     ("cloze", 1280, "light"),
+    ("own", 1280, "light"),
+    ("own-neurons", 1280, "dark"),
 )
 TIRED = "The animal didn't cross the street because it was too tired."
 WIDE = "The animal didn't cross the street because it was too wide."
@@ -84,6 +87,11 @@ def generate(**view: str) -> str:
 def cloze(**view: str) -> str:
     """The address of a view of the Cloze page."""
     return f"/cloze?{urlencode(view)}"
+
+
+def own(section: str, **view: str) -> str:
+    """The address of a view of the Your model page, with a sentence in the trained encoder."""
+    return f"/your_model?{urlencode({'section': section, 'text': TIRED, **view})}"
 
 
 VIEWS = {
@@ -139,6 +147,11 @@ VIEWS = {
     "generate-surprise": generate(section="surprise"),
     "cloze": cloze(first=ROOMS, masked="5.12", filling="one by one"),
     "cloze-heads": cloze(first=LETTER, second=ANSWER, section="heads", between="AB"),
+    "own": own("attention", look="layer.5"),
+    "own-open": own("open"),
+    "own-neurons": own("neurons", kind="encoder", layer="5", head="10", query="11"),
+    "own-long": own("long"),
+    "own-uploaded": own("uploaded"),
     "problem": translate("word " * 140, colour="red"),
     "models": "/models",
 }
@@ -155,6 +168,8 @@ PARTS = {
     "alignment-steps": ("[data-testid=stButtonGroup]:has-text('Step by step')", ".st-key-steps"),
     "generate": ("h1", ".st-key-tree"),
     "cloze": ("h1", ".st-key-candidates"),
+    "own": ("h1", ".st-key-lines"),
+    "own-neurons": ("h1", ".st-key-neurons"),
 }
 MARGIN = 8
 
@@ -207,7 +222,7 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     every = itertools.product(options.only, (390, 1280, 1920), ("light", "dark"))
     wanted = every if options.all else (shown for shown in SHOWN if shown[0] in options.only)
-    with running_app() as address, chromium() as browser:
+    with all_minilm(), running_app() as address, chromium() as browser:
         for view, width, scheme in wanted:
             print(take(browser, address, view, width, scheme, options.folder, whole=options.all))
 
