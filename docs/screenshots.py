@@ -147,11 +147,11 @@ VIEWS = {
     "generate-surprise": generate(section="surprise"),
     "cloze": cloze(first=ROOMS, masked="5.12", filling="one by one"),
     "cloze-heads": cloze(first=LETTER, second=ANSWER, section="heads", between="AB"),
-    "own": own("attention", look="layer.5"),
+    "own": own("attention", look="layer.3~sink.hidden~pins.8"),
     "own-open": own("open"),
     "own-neurons": own("neurons", kind="encoder", layer="5", head="10", query="11"),
     "own-long": own("long"),
-    "own-uploaded": own("uploaded"),
+    "own-uploaded": own("upload"),
     "problem": translate("word " * 140, colour="red"),
     "models": "/models",
 }
@@ -169,7 +169,7 @@ PARTS = {
     "generate": ("h1", ".st-key-tree"),
     "cloze": ("h1", ".st-key-candidates"),
     "own": ("h1", ".st-key-lines"),
-    "own-neurons": ("h1", ".st-key-neurons"),
+    "own-neurons": ("h1", ".st-key-own-neurons"),
 }
 MARGIN = 8
 

@@ -272,7 +272,7 @@ def test_files_show_what_is_on_the_screen(opened: Callable[..., Opened]) -> None
     svg = ElementTree.fromstring(tab.save("SVG"))
     texts = [element.text for element in svg.iter() if element.tag.endswith("text")]
     assert texts[0] == "Decoder attention, layer 1, head 2"
-    assert {"<b>x</b>", "The", "58.4 %", "masked", "q", "k", "q ⊙ k", "running sum", "2.50"} <= set(texts)
+    assert {"<b>x</b>", "The", "58.4 %", "masked", "q", "k", "q ⊙ k", "sum", "running", "2.50"} <= set(texts)
     assert any("Σ q⊙k × 0.500 = 2.50 = logit" in (text or "") for text in texts)
     rects = sum(element.tag.endswith("rect") for element in svg.iter())
     tab.page.get_by_role("button", name="All keys").click()

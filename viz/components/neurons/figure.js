@@ -111,7 +111,7 @@ class NeuronsFigure extends NeuronsWeights {
     });
     const end = box.x + box.width;
     painter.rect({ x: end - 4 * scale, y: y(before) - 4 * scale, width: 8 * scale, height: 8 * scale, colour: theme.accent });
-    this.paintName(painter, place, y(0), "running sum", "");
+    this.paintName(painter, place, y(0), "sum", "running");
     this.write(painter, end + 10, y(before), digits(before), { weight: "bold", colour: theme.text, size: place.small * 1.15 });
     if (Math.abs(y(0) - y(before)) > 1.2 * place.small) this.write(painter, end + 10, y(0), "0");
   }
