@@ -19,6 +19,7 @@ from engine.cloze_text import MASK, ClozeInput, ClozeSubwords, put, read_cloze
 from engine.cloze_tokens import ClozeTokenizer
 from engine.errors import EmptyInput, InputError, InputTooLong, UnknownCharacters, Unsupported
 from engine.huggingface.encoder import HostedEncoder
+from engine.map_memory import check_maps
 from engine.models.bert import Bert, BertConfig
 from engine.runner import DTYPES, guard_memory, pick_device
 from engine.text import BOUNDARY, quoted
@@ -176,9 +177,11 @@ class Cloze:
         """Every attention map of one pass: all tokens look at all tokens, masks and special tokens included.
 
         Raises:
+            InputTooLong: see `engine.map_memory.check_maps`.
             DeviceError: out of memory.
         """
         started = time.perf_counter()
+        check_maps(self.model.config, {"encoder": (len(given.tokens), len(given.tokens))})
         with guard_memory(self.device), torch.inference_mode():
             ids, segments = self._batch(given.tokens.ids, given.segments)
             weights = self.model.forward_with_maps(ids, segments).encoder[:, 0].float().cpu().numpy()

@@ -13,8 +13,9 @@ from torch import Tensor
 from engine.connectivity import connectivity
 from engine.connectivity_blocks import Mode, Report
 from engine.decoding.continuing import dropped
-from engine.errors import EmptyInput, InputTooLong, Unsupported
+from engine.errors import EmptyInput, Unsupported
 from engine.huggingface.decoder import HostedDecoder
+from engine.map_memory import check_maps
 from engine.models.gpt import GPT
 from engine.reduce import select
 from engine.runner import ALTERNATIVES, guard_memory
@@ -24,7 +25,6 @@ from engine.types import AttentionMap, GenerationRequest, Tokens, Trace
 if TYPE_CHECKING:
     from engine.generator import Generator
 
-MOST = 2 * 2**30  # bytes of all maps of a trace
 ROWS = 256  # positions whose distributions are looked at together
 
 
@@ -49,7 +49,7 @@ def trace_of(generator: Generator, prompt: str, taken: Sequence[int]) -> Trace:
         Unsupported: the model has no attention.
         EmptyInput: there is no token to predict.
         InputError: a prompt or tokens that a text cannot have.
-        InputTooLong: the maps would take more than `MOST` bytes.
+        InputTooLong: see `engine.map_memory.check_maps`.
         DeviceError: out of memory.
     """
     started = time.perf_counter()
@@ -59,7 +59,7 @@ def trace_of(generator: Generator, prompt: str, taken: Sequence[int]) -> Trace:
         raise EmptyInput("There is nothing to look at yet. Type a prompt, or take a token.")
     first, last = dropped(len(tokens) - 1, generator.context), len(tokens) - 1
     read, predicted = select(tokens, range(first, last)), select(tokens, range(first + 1, last + 1))
-    _check_size(model, len(read))
+    check_maps(model.config, {"decoder": (len(read), len(read))})
     with guard_memory(generator.device):
         passed = model.forward_with_maps(generator.tensor(read.ids))
         chosen, best, values = _looked_up(passed.logits[0], generator.tensor(predicted.ids)[0])
@@ -103,17 +103,6 @@ def _looked_up(logits: Tensor, predicted: Tensor) -> tuple[Tensor, Tensor, Tenso
         parts.append((logprobs.gather(1, words[:, None])[:, 0].cpu(), best.indices.cpu(), best.values.cpu()))
     chosen, indices, values = (torch.cat(part) for part in zip(*parts, strict=True))
     return chosen, indices, values
-
-
-def _check_size(model: GPT | HostedDecoder, length: int) -> None:
-    """Raises InputTooLong where the maps of so many tokens would fill the memory."""
-    heads = model.config.attention_layers("decoder") * model.config.attention_heads("decoder")
-    most = int((MOST / 4 / heads) ** 0.5)
-    if length > most:
-        raise InputTooLong(
-            f"The {heads} maps of {length:,} tokens would take {heads * length**2 * 4 / 1e9:.1f} GB. Shorten the text "
-            f"to {most:,} tokens at most."
-        )
 
 
 def head_names(model: GPT | HostedDecoder) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from engine.errors import InputTooLong
 from engine.huggingface.encoder import HostedEncoder
+from engine.map_memory import check_maps
 from engine.model_card import ModelCard
 from engine.runner import guard_memory
 from engine.types import AttentionMap, Tokens, Trace, TraceRequest
@@ -75,6 +76,7 @@ class Reader:
         """
         started = time.perf_counter()
         tokens, segments = self.encode(text, second)
+        check_maps(self.model.config, {"encoder": (len(tokens), len(tokens))})
         with guard_memory(self.device):
             weights = self.model.forward_with_maps(*self.inputs(tokens, segments)).encoder[:, 0].cpu().numpy()
         names = self.model.config.head_names("encoder")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -23,14 +23,6 @@ from engine.types import KINDS, AttentionMap, Kind, Tokens, Trace, TraceRequest
 MOST = 4096  # tokens that are read at once
 UNSEEN = "…"
 """In place of the token that a text's last one predicts."""
-
-
-class Sizes(Protocol):
-    """The shape of a model's attention."""
-
-    def attention_layers(self, kind: Kind) -> int: ...
-
-    def attention_heads(self, kind: Kind) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)

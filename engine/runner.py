@@ -18,6 +18,7 @@ from engine.edits import Edits, Intervened, Outputs, compile_edits
 from engine.errors import DeviceError, InputError, InputTooLong, Unsupported
 from engine.huggingface.hosted import Shape
 from engine.interventions import Intervention, Patch
+from engine.map_memory import check_maps
 from engine.models.transformer import Transformer
 from engine.models.translator import Translator, head_names, translator, translator_config
 from engine.reference import output_buffers, reference_means
@@ -175,6 +176,8 @@ class Runner:
             edits = self.edits(request.interventions)
             predicted = self._predicted(source, request, edits)
             read = self.read_for(predicted)
+            long, wide = len(source), len(read)
+            check_maps(self.model.config, {"encoder": (long, long), "decoder": (wide, wide), "cross": (wide, long)})
             outputs = self.model.forward_with_maps(self.tensor(source.ids), self.tensor(read.ids), edits.at(0))
             logprobs = outputs.logits[0].float().log_softmax(-1)
             chosen = logprobs.gather(1, self.tensor(predicted.ids).T)[:, 0].cpu().numpy()

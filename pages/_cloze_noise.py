@@ -27,9 +27,9 @@ NOISE_HELP = (
 SHARES = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 OF_WORDS = ("mask", "delete", "infill")  # the noises that change a share of the words
 CAN = {
-    "yes": "BERT can try to restore this",
-    "if the number is known": "BERT can try, once told how many pieces are missing",
-    "no": "BERT cannot restore this",
+    "yes": "A masked language model can try to restore this",
+    "if the number is known": "A masked language model can try, once told how many pieces are missing",
+    "no": "A masked language model cannot restore this",
 }
 
 

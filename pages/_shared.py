@@ -11,11 +11,10 @@ import re
 import sys
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar, TypeVarTuple
+from typing import Any, Literal, TypeVar, TypeVarTuple, cast
 
 import altair as alt
 
@@ -33,15 +32,16 @@ from engine.cloze import Cloze
 from engine.completion import Completer
 from engine.errors import SaccadeError
 from engine.generation import Generator
+from engine.huggingface.memory import total as memory_of_machine
 from engine.loading import Model, load_any
 from engine.opened import STORE
 from engine.runner import Runner, limit_threads
-from engine.types import Trace, TraceRequest
+from engine.types import Trace
 from engine.weights import WEIGHTS
 from pages._cards import name_in
+from pages._kept import Kept
 
 SWITCH = 2e-4  # seconds
-SLOW_RESULTS = 32  # of long computations: a large tree has its cross maps, some megabytes
 RESULTS = 256  # of single computations kept in memory; most are a few kilobytes
 REPORTS = 50  # of progress in one computation that tells shares
 MOMENT = 0.4  # seconds without a progress bar
@@ -49,7 +49,7 @@ TURN = 1e-3  # seconds in which a waiting session can begin
 M = TypeVar("M")  # the model of a card: a Runner, a Completer, a Generator or a Cloze
 R = TypeVar("R")
 Values = TypeVarTuple("Values")
-TRACES = 32  # kept in memory: at 128 tokens one trace of en-fr is 7 MB
+MOST_KEPT, OF_MEMORY = 2**31, 1 / 8  # bytes of maps and of long computations, and their share of the memory there is
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]()#+!|<>$~:^&.-]")
 log = logging.getLogger("saccade")
 _computing = threading.Lock()
@@ -126,16 +126,35 @@ def cloze(card: ModelCard) -> Cloze:
     return model
 
 
-@st.cache_resource(max_entries=TRACES, show_spinner=False)
-def _trace(request: TraceRequest, name: str, where: str) -> Trace:
-    with using(card_of(name)) as model, _computing:
-        found: Trace = model.run(request)
-        return found
+@st.cache_resource(show_spinner=False)
+def _kept() -> Kept:
+    """Maps and the results of long computations, of all sessions: at 128 tokens one trace of en-fr is 7 MB."""
+    return Kept(min(MOST_KEPT, int(OF_MEMORY * memory_of_machine())))
+
+
+def _once(card: ModelCard, key: Hashable, compute: Callable[[Any], R]) -> R:
+    """What a function makes of a model; asked again, by this session or another, it comes from memory."""
+    known, name = _kept(), (card.identity, device(), key)
+    found: R | None = known.get(name)
+    if found is None:
+        with using(card) as model, _computing:
+            found = known.get(name)  # another session may just have put it there
+            if found is None:
+                found = compute(model)
+                known.put(name, found)
+    return found
 
 
 def trace(card: ModelCard, text: str, target: str | None = None) -> Trace:
     """The trace of a text; asked again, by this session or another, it comes from memory."""
-    return _trace(runner(card).request(text, target), card.name, device())
+    request = runner(card).request(text, target)
+    return _once(card, request, lambda model: cast("Trace", model.run(request)))
+
+
+def computed_arrays(card: ModelCard, compute: Callable[[M, *Values], R], *arguments: *Values) -> R:
+    """`computed` for maps and other arrays, which are large: they are kept up to a number of bytes."""
+    what = f"{compute.__module__}.{compute.__qualname__}"
+    return _once(card, (what, arguments), lambda model: compute(model, *arguments))
 
 
 @st.cache_resource(max_entries=RESULTS, show_spinner=False)
@@ -144,21 +163,6 @@ def _computed(
 ) -> Any:
     with using(card_of(name)) as model, _computing:
         return _compute(model, *arguments)
-
-
-@st.cache_resource(max_entries=TRACES, show_spinner=False)
-def _computed_arrays(
-    identity: str, name: str, where: str, what: str, arguments: tuple[Any, ...], _compute: Callable[..., Any]
-) -> Any:
-    with using(card_of(name)) as model, _computing:
-        return _compute(model, *arguments)
-
-
-def computed_arrays(card: ModelCard, compute: Callable[[M, *Values], R], *arguments: *Values) -> R:
-    """`computed` for maps and other arrays, which are large: as few are kept as traces are."""
-    what = f"{compute.__module__}.{compute.__qualname__}"
-    found: R = _computed_arrays(card.identity, card.name, device(), what, arguments, compute)
-    return found
 
 
 def computed(card: ModelCard, compute: Callable[[M, *Values], R], *arguments: *Values) -> R:
@@ -172,11 +176,6 @@ def computed(card: ModelCard, compute: Callable[[M, *Values], R], *arguments: *V
     what = f"{compute.__module__}.{compute.__qualname__}"
     result: R = _computed(card.identity, card.name, device(), what, arguments, compute)
     return result
-
-
-@st.cache_resource(show_spinner=False)
-def _slow_results() -> OrderedDict[Hashable, Any]:
-    return OrderedDict()
 
 
 def computed_slowly(
@@ -197,11 +196,9 @@ def computed_slowly(
         key: what the result depends on besides the model; asked again, it comes from memory. None keeps nothing.
         stop: with it, a button "Stop" stands beside the bar: it calls this, and the page runs again.
     """
-    known, name = _slow_results(), (card.identity, device(), key)
-    kept: R | None = known.get(name)
-    if key is not None and kept is not None:
-        with suppress(KeyError):  # another session may just have put it out
-            known.move_to_end(name)
+    known, name = _kept(), (card.identity, device(), key)
+    kept: R | None = known.get(name) if key is not None else None
+    if kept is not None:
         return kept
     place, done, started = st.empty(), 0, time.monotonic()
     progress = _Progress(place, stop, f"stop {card.name}")
@@ -221,9 +218,7 @@ def computed_slowly(
     finally:
         place.empty()
     if key is not None:
-        known[name] = result
-        while len(known) > SLOW_RESULTS:
-            known.popitem(last=False)
+        known.put(name, result)
     return result
 
 
@@ -243,7 +238,7 @@ def in_steps(report: Callable[[int], None], total: int) -> Callable[[float], Non
 
 def is_kept(card: ModelCard, key: Hashable) -> bool:
     """Whether `computed_slowly` has a result in memory."""
-    return (card.identity, device(), key) in _slow_results()
+    return (card.identity, device(), key) in _kept()
 
 
 class _Progress:

@@ -152,20 +152,13 @@ def cloze_of_hosted(card: ModelCard, model: HostedEncoder, tokenizer: HostedToke
         raise Unsupported(
             f"{card.name} was saved without the head that restores words. Read a text with it on the page “Your model”."
         )
-    mask = mask_of(tokenizer)
+    mask = tokenizer.mask
     if mask is None:
         raise Unsupported(
             f"The tokenizer of {card.name} has no mask token, so no word can be left out. Read a text with it on the "
             "page “Your model”."
         )
     return Cloze(card, model, HostedClozeTokenizer(tokenizer, mask), device)
-
-
-def mask_of(tokenizer: HostedTokenizer) -> str | None:
-    """A tokenizer's mask token, as it writes it; None where it has none."""
-    mask = getattr(tokenizer._tokenizer, "mask_token", None)
-    known = mask is not None and tokenizer.id_of(str(mask)) in tokenizer.specials - {tokenizer.unknown}
-    return str(mask) if known else None
 
 
 def _around(tokens: Tokens) -> tuple[tuple[Special, ...], ...]:

@@ -57,6 +57,13 @@ class HostedVocabulary:
     def __len__(self) -> int:
         return self._size
 
+    @property
+    def mask(self) -> str | None:
+        """What stands for a word that is left out, as the vocabulary writes it; None where there is nothing."""
+        mask = self._tokenizer.mask_token
+        known = mask is not None and self.id_of(str(mask)) in self.specials - {self.unknown}
+        return str(mask) if known else None
+
     def id_of(self, piece: str) -> int:
         """The id of a piece as the vocabulary writes it, special tokens included; `unknown` if there is none."""
         token = self._tokenizer.convert_tokens_to_ids(piece)

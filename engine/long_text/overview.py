@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.heads import BROAD, BROAD_BAR, MIXED, POINTING_BAR, Pattern
+from engine.huggingface.memory import shown_bytes
 from engine.long_text.pooled import BLOCK, TEMPORARIES, Report, edges, pooled
 from engine.models.query_key import QueryKey
 from engine.models.taps import Look, Place, looking
@@ -62,18 +63,10 @@ class Estimate:
         """All of it, as sentences for a screen."""
         longest = max(max(pair) for pair in self.positions.values())
         return (
-            f"{longest:,} tokens and {self.heads:,} heads: all maps would take {size(self.all_maps)}. The overview "
-            f"keeps {size(self.kept)} and needs {size(self.at_once)} at a time beside the model's own pass; about "
-            f"{duration(self.seconds)}."
+            f"{longest:,} tokens and {self.heads:,} heads: all maps would take {shown_bytes(self.all_maps)}. The "
+            f"overview keeps {shown_bytes(self.kept)} and needs {shown_bytes(self.at_once)} at a time beside the "
+            f"model's own pass; about {duration(self.seconds)}."
         )
-
-
-def size(count: int) -> str:
-    """Bytes for people: "9.7 GB"; units of 1,000."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if count >= unit:
-            return f"{count / unit:.1f} {name}" if count < 10 * unit else f"{count / unit:,.0f} {name}"
-    return f"{count} bytes"
 
 
 def duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from pages import _shared
+from pages._kept import bytes_of
 
 
 @pytest.fixture(autouse=True)
@@ -65,10 +66,9 @@ def test_without_a_key_nothing_is_kept() -> None:
 
 
 def test_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_shared, "SLOW_RESULTS", 2)
+    monkeypatch.setattr(_shared._kept(), "most", int(2.5 * bytes_of("result of a")))
     for key in ("a", "b", "c"):
         opened(key)
-    assert len(_shared._slow_results()) == 2
     assert opened("c").session_state["seen"] == [] and opened("a").session_state["seen"] == ["computed"]
 
 

@@ -299,8 +299,8 @@ def test_heads_that_share_their_keys_say_so():
 
 
 def test_maps_that_would_fill_the_memory_are_refused(monkeypatch):
-    monkeypatch.setattr("engine.generation_trace.MOST", 4 * 12 * 5**2)  # of 3 layers with 4 heads
-    with pytest.raises(InputTooLong, match="to 5 tokens at most"):
+    monkeypatch.setattr("engine.map_memory.MOST", 4 * 12 * 5**2)  # of 3 layers with 4 heads
+    with pytest.raises(InputTooLong, match="to about 5 tokens"):
         made("gpt2").generator.trace("The cat sat on the mat and slept", ())
 
 

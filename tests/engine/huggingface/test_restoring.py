@@ -13,7 +13,7 @@ from engine.cloze_text import MASK
 from engine.errors import EmptyInput, InputError, InputTooLong, UnknownCharacters, Unsupported
 from engine.huggingface.encoder import HostedEncoder
 from engine.huggingface.loading import open_model
-from engine.huggingface.restoring import cloze_of_hosted, mask_of
+from engine.huggingface.restoring import cloze_of_hosted
 from engine.huggingface.tokens import HostedTokenizer
 from engine.noise import NOISES, noise
 from engine.restoration import restore
@@ -325,7 +325,7 @@ def test_a_tokenizer_without_a_mask_is_refused(tmp_path):
     from transformers import AutoTokenizer
 
     own = HostedTokenizer(AutoTokenizer.from_pretrained(tiny.unigram(tmp_path)), start=-1, end=1, pad=0)
-    assert mask_of(own) is None
+    assert own.mask is None
     with pytest.raises(Unsupported, match="has no mask token"):
         cloze_of_hosted(card_of("bert"), cloze("bert").model, own, "cpu")
 
