@@ -62,7 +62,7 @@ def merge_tokens(tokens: Tokens, groups: Sequence[range]) -> Tokens:
         span = (min(a for a, _ in inside), max(b for _, b in inside)) if inside else (0, 0)
         mixed = any(tokens.special[i] for i in group)
         labels.append(
-            "".join(tokens.labels[i] for i in group) if mixed else tokens.text[slice(*span)] or tokens.labels[group[0]]
+            "".join(tokens.labels[i] for i in group) if mixed else tokens.text[slice(*span)].strip() or tokens.labels[group[0]]
         )
         spans.append(span)
         special.append(not inside)

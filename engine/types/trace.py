@@ -131,8 +131,13 @@ class AttentionMap:
         if self.kind != "decoder":
             return np.zeros(shape, dtype=bool)
         predicted = self.predicted_tokens if self.measure != "attention" else None
-        own = predicted is not None and predicted.spans[:1] == self.key_tokens.spans[:1]
+        own = predicted is not None and _first(predicted) == _first(self.key_tokens)
         return np.triu(np.ones(shape, dtype=bool), k=0 if own else 1)
+
+
+def _first(tokens: Tokens) -> tuple[object, ...]:
+    """What tells the first token of a text from another."""
+    return tokens.spans[:1], tokens.special[:1], tokens.labels[:1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import pytest
 
 import viz
 from engine.analysis import merge_words
+from engine.reduce import hide
 from engine.types import AttentionMap, Measure
 from viz.axes import headings, kind_title
 from viz.components.lines import LinesView, lines_data
@@ -75,11 +76,13 @@ def test_rows_of_gradients_are_named_by_what_they_predict(make_map):
 
 
 def test_a_row_of_gradients_has_read_what_stands_before_it(make_map):
-    """With <s> in front its own word is one column further; without, its own column is masked."""
+    """What it predicts is one column further, with <s> in front or without; where special tokens are hidden, its own is masked."""
     made = gradients(make_map, "decoder")
     np.testing.assert_array_equal(made.masked(), np.triu(np.ones((3, 3), dtype=bool), 1))
     without = replace(make_map("decoder", ["Le", "chat"]), measure="gradient")
-    np.testing.assert_array_equal(without.masked(), np.triu(np.ones((2, 2), dtype=bool), 0))
+    np.testing.assert_array_equal(without.masked(), np.triu(np.ones((2, 2), dtype=bool), 1))
+    hidden = hide(made, special=True, first=False, renormalise=False).attention
+    np.testing.assert_array_equal(hidden.masked(), np.triu(np.ones(hidden.weights.shape[2:], dtype=bool), 0))
     assert not gradients(make_map, "cross").masked().any()
 
 
