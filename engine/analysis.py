@@ -61,9 +61,8 @@ def merge_tokens(tokens: Tokens, groups: Sequence[range]) -> Tokens:
         inside = [tokens.spans[i] for i in group if not tokens.special[i]]
         span = (min(a for a, _ in inside), max(b for _, b in inside)) if inside else (0, 0)
         mixed = any(tokens.special[i] for i in group)
-        labels.append(
-            "".join(tokens.labels[i] for i in group) if mixed else tokens.text[slice(*span)].strip() or tokens.labels[group[0]]
-        )
+        word = "" if mixed else tokens.text[slice(*span)].strip() or tokens.labels[group[0]]
+        labels.append(word or "".join(tokens.labels[i] for i in group))
         spans.append(span)
         special.append(not inside)
     return Tokens(tokens.text, tuple(labels), (), tuple(range(len(labels))), tuple(spans), tuple(special))

@@ -76,7 +76,7 @@ def test_rows_of_gradients_are_named_by_what_they_predict(make_map):
 
 
 def test_a_row_of_gradients_has_read_what_stands_before_it(make_map):
-    """What it predicts is one column further, with <s> in front or without; where special tokens are hidden, its own is masked."""
+    """What it predicts is one column further, with <s> or without; where <s> is hidden, its own is masked."""
     made = gradients(make_map, "decoder")
     np.testing.assert_array_equal(made.masked(), np.triu(np.ones((3, 3), dtype=bool), 1))
     without = replace(make_map("decoder", ["Le", "chat"]), measure="gradient")
