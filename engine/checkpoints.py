@@ -49,15 +49,15 @@ def card_of(folder: Path, name: str) -> ModelCard:
     files = (WEIGHTS, VOCABULARIES[family], CONFIG)
     if missing := [file for file in files if not (folder / file).is_file()]:
         raise WeightsMissing(f"{name} has no {missing[0]}. Put the one of the same training run into its folder.")
-    like = _shipped(family, config)
+    shipped = like(family, config)
     return ModelCard(
         name=name,
         family=family,
         title=name,
-        summary=f"A checkpoint of the kind of {like.name}.",
+        summary=f"A checkpoint of the kind of {shipped.name}.",
         sha256={file: sha256_of(folder / file) for file in files},
-        supports=like.supports,
-        longest=int(config.get("context", like.longest) if family in ("gpt", "bert") else like.longest),
+        supports=shipped.supports,
+        longest=int(config.get("context", shipped.longest) if family in ("gpt", "bert") else shipped.longest),
         data=(),
         licence="",
         limits=(),
@@ -84,7 +84,7 @@ def family_of(config: Mapping[str, Any]) -> Family:
     raise ConfigError("The configuration is of no model that Saccade trains. Give the folder of a finished run.")
 
 
-def _shipped(family: Family, config: Mapping[str, Any]) -> ModelCard:
+def like(family: Family, config: Mapping[str, Any]) -> ModelCard:
     """The card of a model that ships and is of the same kind, down to its cell or its attention."""
     kind = config.get("cell", config.get("attention"))
     alike = [card for card in MODELS.values() if card.family == family]

@@ -19,7 +19,7 @@ from engine.cloze_text import MASK, ClozeInput, ClozeSubwords, put, read_cloze
 from engine.cloze_tokens import ClozeTokenizer
 from engine.errors import EmptyInput, InputError, InputTooLong, UnknownCharacters, Unsupported
 from engine.huggingface.encoder import HostedEncoder
-from engine.map_memory import check_maps
+from engine.map_checks import check_finite, check_maps
 from engine.models.bert import Bert, BertConfig
 from engine.runner import DTYPES, guard_memory, pick_device
 from engine.text import BOUNDARY, quoted
@@ -61,11 +61,6 @@ class Cloze:
     def tells_pairs(self) -> bool:
         """Whether it tells if one text follows another (`follows`)."""
         return isinstance(self.model, Bert)
-
-    @property
-    def tells_segments(self) -> bool:
-        """Whether it is told which of two texts each token is of."""
-        return isinstance(self.model, Bert) or self.model.segments
 
     def read(
         self,
@@ -177,7 +172,7 @@ class Cloze:
         """Every attention map of one pass: all tokens look at all tokens, masks and special tokens included.
 
         Raises:
-            InputTooLong: see `engine.map_memory.check_maps`.
+            InputTooLong: see `engine.map_checks.check_maps`.
             DeviceError: out of memory.
         """
         started = time.perf_counter()
@@ -185,6 +180,7 @@ class Cloze:
         with guard_memory(self.device), torch.inference_mode():
             ids, segments = self._batch(given.tokens.ids, given.segments)
             weights = self.model.forward_with_maps(ids, segments).encoder[:, 0].float().cpu().numpy()
+        check_finite(weights)
         return Trace(
             request=TraceRequest(self.card.identity, given.tokens.text, None, 0),
             source=given.tokens,

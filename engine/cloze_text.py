@@ -158,7 +158,7 @@ def _texts(tokenizer: ClozeTokenizer, first: str, second: str) -> list[str]:
     texts = [tokenizer.normalise(first), tokenizer.normalise(second)]
     if not texts[0]:
         what = "The first text is empty" if texts[1] else "There is no text yet"
-        raise EmptyInput(f"{what}. Type a sentence, for example: The old man sat by the [MASK].")
+        raise EmptyInput(f"{what}. Type a sentence, for example: The old man sat by the river.")
     return texts if texts[1] else texts[:1]
 
 

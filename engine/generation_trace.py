@@ -15,7 +15,7 @@ from engine.connectivity_blocks import Mode, Report
 from engine.decoding.continuing import dropped
 from engine.errors import EmptyInput, Unsupported
 from engine.huggingface.decoder import HostedDecoder
-from engine.map_memory import check_maps
+from engine.map_checks import check_finite, check_maps
 from engine.models.gpt import GPT
 from engine.reduce import select
 from engine.runner import ALTERNATIVES, guard_memory
@@ -49,7 +49,7 @@ def trace_of(generator: Generator, prompt: str, taken: Sequence[int]) -> Trace:
         Unsupported: the model has no attention.
         EmptyInput: there is no token to predict.
         InputError: a prompt or tokens that a text cannot have.
-        InputTooLong: see `engine.map_memory.check_maps`.
+        InputTooLong: see `engine.map_checks.check_maps`.
         DeviceError: out of memory.
     """
     started = time.perf_counter()
@@ -64,6 +64,7 @@ def trace_of(generator: Generator, prompt: str, taken: Sequence[int]) -> Trace:
         passed = model.forward_with_maps(generator.tensor(read.ids))
         chosen, best, values = _looked_up(passed.logits[0], generator.tensor(predicted.ids)[0])
         weights = passed.decoder[:, 0].float().cpu().numpy()
+    check_finite(weights)
     form = generator.prompt(prompt)
     said = tokens.text[len(form.text) :]
     rows = zip(best.tolist(), values.tolist(), strict=True)

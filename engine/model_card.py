@@ -33,7 +33,6 @@ LOADERS: Mapping[Family, str] = {
     "char-lm": "load_generator",
     "trigram": "load_generator",
     "bert": "load_cloze",
-    "huggingface": "open_model",
 }
 """The functions of `engine` that load the models of each family."""
 
@@ -85,6 +84,8 @@ class ModelCard:
     @property
     def loader(self) -> str:
         """What loads it, as Python writes it: `engine.load_completer("autocomplete-gru")`."""
+        if self.path is not None:
+            return f"engine.open_model({str(self.path)!r})"
         return f"engine.{LOADERS[self.family]}({self.name!r})"
 
     @property

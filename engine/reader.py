@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engine.errors import InputTooLong
 from engine.huggingface.encoder import HostedEncoder
-from engine.map_memory import check_maps
+from engine.map_checks import check_finite, check_maps
 from engine.model_card import ModelCard
 from engine.runner import guard_memory
 from engine.types import AttentionMap, Tokens, Trace, TraceRequest
@@ -79,6 +79,7 @@ class Reader:
         check_maps(self.model.config, {"encoder": (len(tokens), len(tokens))})
         with guard_memory(self.device):
             weights = self.model.forward_with_maps(*self.inputs(tokens, segments)).encoder[:, 0].cpu().numpy()
+        check_finite(weights)
         names = self.model.config.head_names("encoder")
         return Trace(
             request=TraceRequest(self.card.identity, tokens.text, None, 0),

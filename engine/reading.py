@@ -14,6 +14,7 @@ from engine.errors import EmptyInput, InputTooLong, Unsupported
 from engine.generation_trace import transformer
 from engine.generator import Generator
 from engine.loading import Model
+from engine.map_checks import NOT_FINITE
 from engine.models.taps import Taps
 from engine.reader import Reader
 from engine.runner import Runner, guard_memory
@@ -86,7 +87,7 @@ def reading_of(model: Model, text: str, second: str = "", *, cut: bool = False) 
     notes: tuple[str, ...] = ()
     limit = min(_limit(model) or MOST, MOST)
     size, kept = _size(model, text, second), text
-    while size > limit:
+    while size > limit and len(kept) > 1:
         notes = (_cut_note(model, _size(model, text, second), limit),)
         kept = _shorter(model, kept, size - limit)
         size = _size(model, kept, second)
@@ -244,7 +245,10 @@ def _next(generator: Generator, text: str) -> int:
 
     if not text.strip():
         raise EmptyInput("There is nothing to look at yet. Type a text.")
-    return generator.next_token(text, (), SampleOptions(1, 1.0, 0, 1.0, 0, 1), 1).choices[0].token
+    choices = generator.next_token(text, (), SampleOptions(1, 1.0, 0, 1.0, 0, 1), 1).choices
+    if not choices:
+        raise Unsupported(NOT_FINITE)
+    return choices[0].token
 
 
 # ---- characters ----

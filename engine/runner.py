@@ -18,7 +18,7 @@ from engine.edits import Edits, Intervened, Outputs, compile_edits
 from engine.errors import DeviceError, InputError, InputTooLong, Unsupported
 from engine.huggingface.hosted import Shape
 from engine.interventions import Intervention, Patch
-from engine.map_memory import check_maps
+from engine.map_checks import check_finite, check_maps
 from engine.models.transformer import Transformer
 from engine.models.translator import Translator, head_names, translator, translator_config
 from engine.reference import output_buffers, reference_means
@@ -183,6 +183,8 @@ class Runner:
             chosen = logprobs.gather(1, self.tensor(predicted.ids).T)[:, 0].cpu().numpy()
             alternatives = self._alternatives(logprobs)
             maps = {kind: array[:, 0].float().cpu().numpy() for kind, array in outputs.by_kind.items()}
+        for array in maps.values():
+            check_finite(array)
         axes: dict[Kind, tuple[Tokens, Tokens, Tokens | None]] = {
             "encoder": (source, source, None),
             "decoder": (read, read, predicted),

@@ -171,8 +171,9 @@ def token_of(runner: Runner, label: str, prefix: Sequence[int]) -> int:
             return token
     if wanted == runner.tokenizer.label_of(runner.vocabulary.end):
         raise InputError(f"Nothing can follow {wanted}: choose the node after which it should stand and read its row.")
-    labels = [label for label in runner.tokenizer.encode_output(wanted, end=False).labels if label != BOUNDARY]
-    pieces = " + ".join(f"“{piece}”" for piece in labels)
+    tokens = runner.tokenizer.encode_output(wanted, end=False)
+    labels = [label for label, special in zip(tokens.labels, tokens.special, strict=True) if not special]
+    pieces = " + ".join(f"“{label}”" for label in labels if label != BOUNDARY)
     raise InputError(
         f"“{wanted}” is no single token after “{beginning}”: the tokenizer makes {pieces} of it. Type the first of "
         "them, or force a whole beginning."

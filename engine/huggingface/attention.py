@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from engine.models.query_key import QueryKey
 from engine.models.taps import UNTAPPED, Place, Tap, Taps
 
-NAME = "saccade"
-"""What the function is called in a model's configuration."""
+NAME, MASKED = "saccade", "saccade-masked"
+"""What the function is called in a configuration: where a causal mask may be left out, and where masks say all."""
 
 
 class Watch(Protocol):
@@ -64,10 +64,17 @@ def watched(watch: Watch) -> Iterator[None]:
 def register() -> None:
     """Make the function known to transformers; again does nothing."""
     from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
+    from transformers.masking_utils import eager_mask, sdpa_mask
 
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, sdpa_mask)
+    AttentionInterface.register(MASKED, attend_masked)
+    AttentionMaskInterface.register(MASKED, eager_mask)
+
+
+def name_for(model: Any) -> str:
+    """Which of the two a model needs: one that the library runs on eager attention alone says nothing of causality."""
+    return NAME if getattr(model, "_supports_sdpa", False) else MASKED
 
 
 def attend(
@@ -123,6 +130,13 @@ def attend(
     if tap.outputs is not None:
         tap.outputs.copy_(mixed.detach())
     return mixed.transpose(1, 2).contiguous(), None
+
+
+def attend_masked(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **others: Any
+) -> tuple[Tensor, Tensor | None]:
+    """`attend` where a missing mask means that everything may be looked at."""
+    return attend(module, query, key, value, attention_mask, **{**others, "is_causal": False})
 
 
 def _explicit(seen: QueryKey, value: Tensor, tap: Tap, *, fill: bool) -> Tensor:

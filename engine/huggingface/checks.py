@@ -13,7 +13,7 @@ from typing import Any
 from engine.errors import ConfigError, ModelError, Unsupported, WeightsDamaged, WeightsMissing
 from engine.huggingface.files import LARGEST_JSON, check_files, is_there, name_of, read_object
 from engine.huggingface.headers import Stored, read_header
-from engine.huggingface.hub import INDEX, PICKLED, SINGLE
+from engine.huggingface.hub import INDEX, SINGLE, in_other_formats
 from engine.huggingface.source import CONFIG, Place, kind_of
 
 OURS = "weights.safetensors"
@@ -21,7 +21,6 @@ LARGEST_CONFIG = 1_000_000  # bytes
 MOST_LAYERS, MOST_OF_ANYTHING = 1000, 2**40
 COUNTED = 100_000  # the most labels, heads or experts that a config may name
 TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.spm", "words.txt", "words.json", "alphabet.json", "spiece*")
-PICKLES = (*PICKLED, "*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.h5", "*.msgpack")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +199,8 @@ def _check_companions(folder: Path, name: str) -> None:
 
 def _without_weights(folder: Path, name: str) -> ModelError:
     names = sorted(path.name for path in folder.iterdir())
-    if any(fnmatchcase(file, pattern) for file in names for pattern in PICKLES):
-        return Unsupported(
-            f"{name} has only pickled weights, which can run code when they are read. "
-            f"The operator converts them: saccade convert {name}"
-        )
+    if refused := in_other_formats(names, name):
+        return refused
     others = [file for file in names if file.endswith(".safetensors")]
     if others:
         return WeightsMissing(f"{name} has {others[0][:80]!r} and no {SINGLE} or {INDEX}. Copy all of its files.")

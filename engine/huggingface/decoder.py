@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.errors import InputTooLong
 from engine.huggingface.hosted import Hosted, Shape
 from engine.models.gpt import GPTMaps
 from engine.models.taps import NO_TAPS, Taps, watching
@@ -74,32 +73,22 @@ class HostedDecoder(nn.Module):
         found: nn.Module = self.hosted.model.get_input_embeddings()
         return found
 
-    def check_length(self, length: int) -> None:
-        """Refuse what the positions do not reach, before memory is taken for it.
-
-        Raises:
-            InputTooLong: more tokens than positions.
-        """
-        context = self.config.context
-        if context and length > context:
-            raise InputTooLong(f"This model sees {context} tokens at most, and the text has {length}. Shorten it.")
-
     def forward(self, ids: Tensor, taps: Taps = NO_TAPS) -> Tensor:
         """Logits (B, T, vocabulary) of tokens (B, T): position i reads ids[:, i] and predicts the next token."""
-        self.check_length(ids.shape[1])
+        self.config.check_length(ids.shape[1])
         logits: Tensor = self.hosted.run(taps, input_ids=ids, use_cache=False).logits
         return logits
 
     def forward_from_embeddings(self, vectors: Tensor, taps: Taps = NO_TAPS) -> Tensor:
         """The same from token vectors (B, T, d), as `embedding` gives them."""
-        self.check_length(vectors.shape[1])
+        self.config.check_length(vectors.shape[1])
         logits: Tensor = self.hosted.run(taps, inputs_embeds=vectors, use_cache=False).logits
         return logits
 
     def forward_with_maps(self, ids: Tensor, taps: Taps = NO_TAPS) -> GPTMaps:
         """A forward on the explicit path, with every attention weight; `taps` may change or watch more."""
         (batch, long), shape = ids.shape, self.config
-        self.check_length(long)
+        self.config.check_length(long)
         layers, heads = shape.layers["decoder"], shape.heads["decoder"]
         maps = torch.empty(layers, batch, heads, long, long, dtype=torch.float32, device=ids.device)
         return GPTMaps(self(ids, watching(taps, {"decoder": maps})), maps)
@@ -120,6 +109,6 @@ class HostedDecoder(nn.Module):
 
     def _read(self, state: DecoderOnlyState, ids: Tensor) -> tuple[Tensor, DecoderOnlyState]:
         length = state.length + ids.shape[1]
-        self.check_length(length)
+        self.config.check_length(length)
         output = self.hosted.run(input_ids=ids, past_key_values=cache_of(state.pairs), use_cache=True)
         return output.logits, DecoderOnlyState(pairs_of(output.past_key_values), length, state.rows)

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.errors import InputTooLong
 from engine.huggingface.hosted import Hosted, Shape
 from engine.models.taps import NO_TAPS, Taps, watching
 
@@ -52,30 +51,20 @@ class HostedEncoder(nn.Module):
         found: nn.Module = self.hosted.model.get_input_embeddings()
         return found
 
-    def check_length(self, length: int) -> None:
-        """Refuse what the positions do not reach, before memory is taken for it.
-
-        Raises:
-            InputTooLong: more tokens than positions.
-        """
-        context = self.config.context
-        if context and length > context:
-            raise InputTooLong(f"This model sees {context} tokens at most, and the text has {length}. Shorten it.")
-
     def forward(self, ids: Tensor, segments: Tensor | None = None, taps: Taps = NO_TAPS) -> Tensor:
         """What `EncoderMaps.output` is, of ids (B, T) and segments (B, T) in {0, 1}."""
-        self.check_length(ids.shape[1])
+        self.config.check_length(ids.shape[1])
         return self._run(taps, segments, input_ids=ids)
 
     def forward_from_embeddings(self, vectors: Tensor, segments: Tensor | None = None, taps: Taps = NO_TAPS) -> Tensor:
         """The same from token vectors (B, T, d), as `embedding` gives them."""
-        self.check_length(vectors.shape[1])
+        self.config.check_length(vectors.shape[1])
         return self._run(taps, segments, inputs_embeds=vectors)
 
     def forward_with_maps(self, ids: Tensor, segments: Tensor | None = None, taps: Taps = NO_TAPS) -> EncoderMaps:
         """A forward on the explicit path, with every attention weight; `taps` may change or watch more."""
         (batch, long), shape = ids.shape, self.config
-        self.check_length(long)
+        self.config.check_length(long)
         layers, heads = shape.layers["encoder"], shape.heads["encoder"]
         maps = torch.empty(layers, batch, heads, long, long, dtype=torch.float32, device=ids.device)
         return EncoderMaps(self(ids, segments, watching(taps, {"encoder": maps})), maps)

@@ -5,27 +5,27 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from engine.errors import ConfigError, Unsupported, WeightsDamaged
+from engine.errors import ConfigError, SaccadeError, Unsupported, WeightsDamaged
 from engine.huggingface import memory
+from engine.huggingface.architecture import (
+    KINDS_OF,
+    WORDS,
+    Architecture,
+    architecture_of,
+    context_of,
+    network_class,
+    restores,
+    supports,
+)
 from engine.huggingface.checks import CONFIG, Checked
 from engine.huggingface.files import read_object
 from engine.huggingface.memory import shown_bytes
+from engine.model_card import Capability
 from engine.types import Kind
 from engine.weights import BUILDING
 
-Architecture = Literal["encoder", "decoder", "encoder-decoder"]
-KINDS_OF: Mapping[Architecture, tuple[Kind, ...]] = {
-    "encoder": ("encoder",),
-    "decoder": ("decoder",),
-    "encoder-decoder": ("encoder", "decoder", "cross"),
-}
-WORDS: Mapping[Architecture, str] = {
-    "encoder": "encoder-only",
-    "decoder": "decoder-only",
-    "encoder-decoder": "encoder-decoder",
-}
 FLOAT32 = 4  # bytes
 MOST_TABLE = 1 << 28  # the most numbers of a table of positions: larger ones are of rotary models, which have none
 SLACK = 2_000_000  # parameters that a small model's file may lack: a pooling layer, a tied table
@@ -50,6 +50,7 @@ class Estimate:
         key_heads: key and value heads of a layer, by kind.
         context: the most tokens at once; 0 where there is no limit.
         window: how far layers with sliding attention look; 0 where none slides.
+        supports: what it can do once it is open.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Estimate:
     key_heads: Mapping[Kind, int]
     context: int = 0
     window: int = 0
+    supports: frozenset[Capability] = frozenset()
 
     def map_bytes(self, tokens: int) -> int:
         """Bytes of every attention map of a text in float32: layers × heads × tokens², over all kinds.
@@ -73,11 +75,6 @@ class Estimate:
         Source and target of a model that has both are taken as equally long.
         """
         return sum(self.layers[kind] * self.heads[kind] for kind in self.layers) * tokens**2 * FLOAT32
-
-    @property
-    def fits(self) -> bool:
-        """Whether the weights fit into the memory that is left."""
-        return self.needed <= self.there
 
     @property
     def architecture(self) -> str:
@@ -89,22 +86,15 @@ class Estimate:
         keys = self.key_heads[shared]
         return f"{words}, {self.heads[shared]} heads share {keys} key/value head{'s' if keys > 1 else ''}"
 
-    def sentences(self) -> tuple[str, ...]:
-        """What a screen says before the model is opened: size, memory, shape, maps, limits."""
-        stored = f"{', '.join(self.dtypes)}, quantised ({self.quantised})" if self.quantised else ", ".join(self.dtypes)
-        fits = "" if self.fits else " It does not fit: unload a model, or start on a machine or device with more."
-        found = [
-            f"{_count(self.parameters)} parameters, stored as {stored}.",
-            f"It needs {shown_bytes(self.needed)} of memory; {self.device} has {shown_bytes(self.there)} left.{fits}",
-        ]
-        if self.layers:
-            found.append(f"{_layers(self.layers, self.heads)}.")
-            found.append(f"All attention maps of 100 tokens take {shown_bytes(self.map_bytes(100))}.")
-        if self.context:
-            found.append(f"It sees {self.context:,} tokens at once.")
-        if self.window:
-            found.append(f"Layers with sliding attention look {self.window:,} tokens far.")
-        return tuple(found)
+    @property
+    def problem(self) -> str:
+        """Why it cannot be loaded, "" if it can."""
+        if self.needed <= self.there:
+            return ""
+        return (
+            f"It does not fit: it needs {shown_bytes(self.needed)} of memory, and {self.device} has "
+            f"{shown_bytes(self.there)} left. Unload a model, or start on a machine or device with more."
+        )
 
 
 def estimate(checked: Checked, device: str = "auto") -> Estimate:
@@ -134,8 +124,13 @@ def estimate(checked: Checked, device: str = "auto") -> Estimate:
         needed = checked.parameters * FLOAT32  # stored in half precision, widened when loaded
         return Estimate(family="saccade", needed=needed, **_own_shape(checked.config), **common)
     config = _configuration(checked)
-    check_skeleton(config, checked)
-    return Estimate(family=str(config.model_type), needed=checked.bytes, **_shape(config, checked), **common)
+    try:
+        shape = _shape(config, checked, check_skeleton(config, checked))
+    except SaccadeError:
+        raise
+    except Exception as error:  # whatever impossible values make of it
+        raise _impossible(error) from error
+    return Estimate(family=str(config.model_type), needed=checked.bytes, **shape, **common)
 
 
 # --- The library's configuration --------------------------------------------------------------------------------------
@@ -156,18 +151,20 @@ def _impossible(error: Exception) -> ConfigError:
     return ConfigError(f"{CONFIG} cannot be used ({type(error).__name__}: {reason}). Copy the model's own {CONFIG}.")
 
 
-def check_skeleton(config: Any, checked: Checked) -> None:
+def check_skeleton(config: Any, checked: Checked) -> Any:
     """Build the architecture without memory: it must read text, and the files must hold about as many weights.
 
     Args:
         config: the library's own configuration of the folder.
         checked: its files.
 
+    Returns:
+        The network, without weights.
+
     Raises:
         ConfigError, Unsupported, WeightsDamaged: as `estimate`.
     """
     import torch
-    from transformers import AutoModel
 
     text = config.get_text_config()
     table = _first(text, "max_position_embeddings", "n_positions") * _first(text, "hidden_size", "d_model")
@@ -175,8 +172,10 @@ def check_skeleton(config: Any, checked: Checked) -> None:
         raise ConfigError(f"{CONFIG} claims an impossible table of positions. Copy the model's own {CONFIG}.")
     try:
         with BUILDING, torch.device("meta"):  # the device is for this thread alone
-            skeleton = AutoModel.from_config(config, attn_implementation="eager", trust_remote_code=False)
+            skeleton = network_class(config).from_config(config, attn_implementation="eager", trust_remote_code=False)
     except Exception as error:  # whatever the library makes of impossible values
+        if "Unrecognized configuration class" in str(error):
+            raise Unsupported(f"{checked.name} does not read text as a language model does. Choose one.") from error
         raise _impossible(error) from error
     if getattr(skeleton, "main_input_name", "input_ids") != "input_ids":
         raise Unsupported(f"{checked.name} does not read text. Choose a language model.")
@@ -186,12 +185,11 @@ def check_skeleton(config: Any, checked: Checked) -> None:
             f"{CONFIG} of {checked.name} describes {_count(expected)} parameters and its weights are "
             f"{_count(checked.parameters)}: they do not belong together. Copy the model again."
         )
+    return skeleton
 
 
-def _shape(config: Any, checked: Checked) -> dict[str, Any]:
+def _shape(config: Any, checked: Checked, skeleton: Any) -> dict[str, Any]:
     """Kind, layers, heads, context and window, by the names that the library gives them."""
-    from engine.huggingface.loading import architecture_of
-
     kind = architecture_of(config)
     if kind == "encoder-decoder":
         encoder, decoder = getattr(config, "encoder", config), getattr(config, "decoder", config)
@@ -210,8 +208,9 @@ def _shape(config: Any, checked: Checked) -> dict[str, Any]:
         "layers": {name: side[0] for name, side in sides.items()},
         "heads": {name: side[1] for name, side in sides.items()},
         "key_heads": {name: side[2] for name, side in sides.items()},
-        "context": _context(text, checked),
-        "window": _first(text, "sliding_window"),
+        "context": context_of(config, _longest(checked), skeleton),
+        "window": _window(text),
+        "supports": supports(kind, cloze=restores(config)),
     }
 
 
@@ -234,13 +233,16 @@ def _key_heads(config: Any) -> int:
     return _first(config, "num_key_value_heads", "num_kv_heads")
 
 
-def _context(config: Any, checked: Checked) -> int:
-    """The most tokens at once: what the positions or the tokenizer allow, whichever is less."""
-    limit = _first(config, "max_position_embeddings", "n_positions", "max_source_positions", "max_seq_len")
+def _longest(checked: Checked) -> float:
+    """The limit that the tokenizer's settings name, 0 for none."""
     path = checked.folder / "tokenizer_config.json"
     longest = read_object(path).get("model_max_length") if path.is_file() else None
-    found = [limit, int(longest) if isinstance(longest, int | float) and 0 < longest < 1e9 else 0]
-    return min((value for value in found if value > 0), default=0)
+    return longest if isinstance(longest, int | float) and longest > 0 else 0
+
+
+def _window(config: Any) -> int:
+    """How far back sliding attention looks, 0 where none does."""
+    return _first(config, "sliding_window") if getattr(config, "use_sliding_window", True) else 0
 
 
 def _first(config: Any, *names: str) -> int:
@@ -256,17 +258,20 @@ def _first(config: Any, *names: str) -> int:
 
 
 def _own_shape(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Kind, layers and heads of a model that this project's training saved, by what its config says."""
+    """Kind, layers, heads and abilities of a model that this project's training saved."""
+    from engine.checkpoints import family_of, like
+
+    family = family_of(config)
     number = {key: value for key, value in config.items() if type(value) is int}
     layers, heads, context = number.get("layers", 0), number.get("heads", 0), number.get("context", 0)
     sides: dict[Kind, tuple[int, int]] = {}
-    if "encoder_layers" in number:
+    if family == "transformer":
         decoder = (number.get("decoder_layers", 0), heads)
-        sides = {"encoder": (number["encoder_layers"], heads), "decoder": decoder, "cross": decoder}
-    elif "attention" in config:
-        sides = {} if config["attention"] == "none" else {"cross": (1, 1)}
-    elif context and heads:
-        sides = {"encoder" if "norm" in config else "decoder": (layers, heads)}
+        sides = {"encoder": (number.get("encoder_layers", 0), heads), "decoder": decoder, "cross": decoder}
+    elif family == "seq2seq" and config["attention"] != "none":
+        sides = {"cross": (1, 1)}
+    elif family in ("gpt", "bert"):
+        sides = {"encoder" if family == "bert" else "decoder": (layers, heads)}
     elif config.get("cell") == "transformer":
         sides = {"decoder": (layers, heads)}
     kinds = {kinds: kind for kind, kinds in KINDS_OF.items()}
@@ -277,6 +282,7 @@ def _own_shape(config: Mapping[str, Any]) -> dict[str, Any]:
         "heads": by_kind,
         "key_heads": by_kind,
         "context": context or number.get("max_length", 0),
+        "supports": like(family, config).supports,
     }
 
 
@@ -289,13 +295,3 @@ def _count(number: int) -> str:
         if number >= size:
             return f"{number / size:.1f} {word}"
     return f"{number:,}"
-
-
-def _layers(layers: Mapping[Kind, int], heads: Mapping[Kind, int]) -> str:
-    """In words: "6 encoder layers of 8 heads, 1 decoder layer of 8 heads"."""
-    parts = []
-    for kind in layers:
-        what = "layer" if layers[kind] == 1 else "layers"
-        which = "cross-attention" if kind == "cross" else kind
-        parts.append(f"{layers[kind]} {which} {what} of {heads[kind]} head{'s' if heads[kind] > 1 else ''}")
-    return ", ".join(parts)

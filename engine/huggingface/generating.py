@@ -170,7 +170,7 @@ class ContinuingDecoder(HostedDecoder):
 
     def watch(self, ids: Tensor, taps: Taps) -> None:
         """A forward of tokens (B, T) for what its taps see alone: no logits but the last ones are made."""
-        self.check_length(ids.shape[1])
+        self.config.check_length(ids.shape[1])
         self.hosted.run(taps, input_ids=ids, use_cache=False, **self._last)
 
     def portions(self, ids: Tensor) -> Iterator[Tensor]:
@@ -186,7 +186,7 @@ class ContinuingDecoder(HostedDecoder):
 
     def logits_at(self, vectors: Tensor, times: Sequence[int]) -> Tensor:
         """Logits (B, len(times), vocabulary) at some positions, from token vectors (B, T, d)."""
-        self.check_length(vectors.shape[1])
+        self.config.check_length(vectors.shape[1])
         if not self._keeps:
             return self.forward_from_embeddings(vectors)[:, list(times)]
         keep = torch.tensor(list(times), device=vectors.device)
@@ -199,7 +199,7 @@ class ContinuingDecoder(HostedDecoder):
     def _pass(self, state: DecoderOnlyState, ids: Tensor, options: dict[str, Any]) -> tuple[Tensor, DecoderOnlyState]:
         """Read tokens (B, T) after a state: logits, of all positions or as the options say, and the next state."""
         length = state.length + ids.shape[1]
-        self.check_length(length)
+        self.config.check_length(length)
         output = self.hosted.run(input_ids=ids, past_key_values=cache_of(state.pairs), use_cache=True, **options)
         return output.logits, DecoderOnlyState(pairs_of(output.past_key_values), length, state.rows)
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from engine.errors import Unsupported
-from engine.huggingface.attention import NAME, Tapped, register, watched
+from engine.errors import InputTooLong, Unsupported
+from engine.huggingface.architecture import KINDS_OF, Architecture
+from engine.huggingface.attention import Tapped, name_for, register, watched
 from engine.models.query_key import QueryKey
 from engine.models.taps import NO_TAPS, UNTAPPED, Place, Tap, Taps
 from engine.types import KINDS, Kind
 
-Architecture = Literal["encoder", "decoder", "encoder-decoder"]
 SOURCE, TARGET = 3, 2  # tokens of the run that finds the sublayers: what looks at what shows in their numbers
 
 
@@ -33,7 +33,6 @@ class Shape:
         width: of token vectors.
         vocabulary: number of token ids.
         context: the most tokens that it sees at once; 0 for any number.
-        window: the most tokens that a layer with sliding attention looks back over; 0 where none slides.
     """
 
     architecture: Architecture
@@ -44,7 +43,15 @@ class Shape:
     width: int
     vocabulary: int
     context: int
-    window: int = 0
+
+    def check_length(self, length: int) -> None:
+        """Refuse what the positions do not reach, before memory is taken for it.
+
+        Raises:
+            InputTooLong: more tokens than positions.
+        """
+        if self.context and length > self.context:
+            raise InputTooLong(f"This model sees {self.context} tokens at most, and the text has {length}. Shorten it.")
 
     def attention_layers(self, kind: Kind) -> int:
         """Layers of a kind of attention."""
@@ -147,13 +154,18 @@ def hosted(model: Any, architecture: Architecture, context: int) -> Hosted:
     model.eval().requires_grad_(False)
     name = type(model).__name__
     try:
-        model.set_attn_implementation(NAME)
+        model.set_attn_implementation(name_for(model))
     except ValueError as error:
         raise Unsupported(_closed(name)) from error
     probe = _Probe()
-    with watched(probe):
-        _run_once(model, architecture)
-    if not probe.calls:
+    try:
+        with watched(probe):
+            _run_once(model, architecture)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # whatever a network makes of another attention function
+        raise Unsupported(_closed(name)) from error
+    if {_kind(architecture, seen) for _, seen in probe.calls} != {*KINDS_OF[architecture]}:
         raise Unsupported(_closed(name))
     places: defaultdict[int, list[Place]] = defaultdict(list)
     found: defaultdict[Kind, list[QueryKey]] = defaultdict(list)
@@ -161,7 +173,6 @@ def hosted(model: Any, architecture: Architecture, context: int) -> Hosted:
         kind = _kind(architecture, seen)
         places[id(module)].append((kind, len(found[kind])))
         found[kind].append(seen)
-    config = model.config.get_text_config()
     shape = Shape(
         architecture,
         layers={kind: len(found[kind]) for kind in KINDS if kind in found},
@@ -171,7 +182,6 @@ def hosted(model: Any, architecture: Architecture, context: int) -> Hosted:
         width=model.get_input_embeddings().weight.shape[1],
         vocabulary=model.get_input_embeddings().weight.shape[0],
         context=context,
-        window=_window(config),
     )
     return Hosted(model, shape, {module: tuple(some) for module, some in places.items()})
 
@@ -207,13 +217,6 @@ def _same(name: str, found: list[QueryKey], of: Callable[[QueryKey], int]) -> in
             "which no view can draw. Export its attention and upload the file instead."
         )
     return numbers.pop()
-
-
-def _window(config: Any) -> int:
-    """How far back sliding attention looks, 0 where there is none."""
-    if not getattr(config, "use_sliding_window", True):
-        return 0
-    return int(getattr(config, "sliding_window", 0) or 0)
 
 
 def _closed(name: str) -> str:

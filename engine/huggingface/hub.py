@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -34,6 +34,7 @@ SMALL = (  # what describes a model and its tokenizer; no code, no pickle
     "*.safetensors.index.json",
 )
 INDEX, SINGLE, SHARD = "model.safetensors.index.json", "model.safetensors", "model-*-of-*.safetensors"
+OTHERS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.h5", "*.msgpack", "*.onnx", "*.gguf")
 PICKLED = ("pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json")
 
 
@@ -169,12 +170,25 @@ def chosen(files: Iterable[str], name: str, pickled: bool = False) -> list[str]:
     weights = [SINGLE] if SINGLE in there else [file for file in there if fnmatchcase(file, SHARD)]
     if weights:
         return sorted({*small, *weights})
-    if any(file.endswith((".bin", ".pt", ".pth", ".h5", ".msgpack", ".ckpt")) for file in there):
-        raise Unsupported(
+    raise in_other_formats(there, name) or Unsupported(
+        f"{name} has no weights in the safetensors format. Choose a model that has model.safetensors."
+    )
+
+
+def in_other_formats(files: Sequence[str], name: str) -> Unsupported | None:
+    """Why the weights among some files are not read, and what can be done; None if there are none."""
+    if any(fnmatchcase(file, pattern) for file in files for pattern in PICKLED):
+        return Unsupported(
             f"{name} has only pickled weights, which can run code when they are read. "
             f"The operator converts them: saccade convert {name}"
         )
-    raise Unsupported(f"{name} has no weights in the safetensors format. Choose a model that has model.safetensors.")
+    there = [file for file in files if any(fnmatchcase(file, pattern) for pattern in OTHERS)]
+    if not there:
+        return None
+    return Unsupported(
+        f"{name} has its weights in {there[0][:80]!r} alone, a format that is not read. Load it where it was made, and "
+        "save it with transformers' save_pretrained, which writes model.safetensors."
+    )
 
 
 def _check_room(needed: int, name: str) -> None:

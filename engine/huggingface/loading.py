@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from engine.errors import ModelError, Unsupported, WeightsDamaged
+from engine.errors import ConfigError, ModelError, SaccadeError, Unsupported, WeightsDamaged
+from engine.huggingface.architecture import Architecture, architecture_of, context_of, network_class, supports
 from engine.huggingface.checks import Checked, check_folder
 from engine.huggingface.decoder import HostedDecoder
 from engine.huggingface.encoder import HostedEncoder
 from engine.huggingface.estimate import check_skeleton
-from engine.huggingface.hosted import Architecture, Hosted, hosted
+from engine.huggingface.hosted import Hosted, hosted
 from engine.huggingface.seq2seq import HostedSeq2Seq
 from engine.huggingface.source import Located, Policy, kind_of, locate
+from engine.huggingface.stepping import check_steps
 from engine.huggingface.tokens import HostedTokenizer
-from engine.model_card import Capability, ModelCard
+from engine.model_card import ModelCard
 from engine.reader import Reader
 from engine.runner import DTYPES, Runner, guard_memory, pick_device
 from engine.weights import BUILDING
@@ -32,12 +35,6 @@ LONGEST = 4096  # tokens of a text in a model that sees any number
 BLOCK = 1 << 24  # bytes between two reports
 HASHED, WOKEN, READ = 0.3, 0.4, 0.9  # shares of a load: after the checksum, the tokenizer, the weights
 NONE = -1
-_SUPPORTS: Mapping[str, frozenset[Capability]] = {
-    "encoder-decoder": frozenset({"translate", "encoder", "decoder", "cross", "interventions", "search", "read"}),
-    "decoder": frozenset({"generate", "decoder", "read"}),
-    "cloze": frozenset({"cloze", "encoder", "read"}),
-    "encoder": frozenset({"encoder", "read"}),
-}
 log = logging.getLogger("saccade")
 
 
@@ -83,23 +80,6 @@ def _anywhere(reference: Path | str) -> Located:
     return locate(str(reference), Policy(ids=None, downloads=True))
 
 
-def architecture_of(config: Any) -> Architecture:
-    """What reads and what writes, by what the configuration says."""
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL,
-    )
-    from transformers.models.auto.modeling_auto import (
-        MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED,
-    )
-
-    if config.is_encoder_decoder:
-        return "encoder-decoder"
-    names = tuple(config.architectures or ())
-    if any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names) or getattr(config, "is_decoder", False):
-        return "decoder"
-    return "decoder" if config.model_type in CAUSAL and config.model_type not in MASKED else "encoder"
-
-
 def _open(checked: Checked, digest: str, device: str, dtype: str, report: Report) -> Model:
     from transformers import AutoConfig, AutoTokenizer
 
@@ -120,9 +100,17 @@ def _open(checked: Checked, digest: str, device: str, dtype: str, report: Report
         check_skeleton(config, checked)
         model, notes = _network(checked, config, architecture, device, dtype)
     report(READ, "Finding its attention")
-    context = context_of(config, tokenizer, model)
-    ready = hosted(model, architecture, context)
-    made = _assembled(checked, digest, config, tokenizer, ready, notes, device)
+    try:
+        context = context_of(config, tokenizer.model_max_length, model)
+        made = _assembled(checked, digest, config, tokenizer, hosted(model, architecture, context), notes)
+    except (SaccadeError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # whatever a network or a tokenizer makes of settings that people bring along
+        log.exception("%s could not be made ready", name)
+        raise ModelError(
+            f"{name} cannot be used as its settings have it: {_first_line(error)} Save the model again with "
+            "save_pretrained, or export its maps with transformers and upload the file."
+        ) from error
     report(1.0, "Ready")
     return made
 
@@ -134,12 +122,7 @@ def _network(
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
-    restores = any(one.endswith(("ForMaskedLM", "ForPreTraining")) for one in config.architectures or ())
-    auto = {
-        "encoder-decoder": transformers.AutoModelForSeq2SeqLM,
-        "decoder": transformers.AutoModelForCausalLM,
-        "encoder": transformers.AutoModelForMaskedLM if restores else transformers.AutoModel,
-    }[architecture]
+    auto = network_class(config)
     options: dict[str, Any] = {"dtype": "auto" if dtype == "auto" else DTYPES[dtype]}
     spread = device == "cuda" and torch.cuda.device_count() > 1
     if spread or checked.quantised:
@@ -174,65 +157,70 @@ def _network(
     return model, ("Its pooler has no weights in the file and is left out.",) if missing else ()
 
 
-def context_of(config: Any, tokenizer: Any, model: Any) -> int:
-    """The most tokens that a model sees at once, 0 for any number: what its positions and its tokenizer allow."""
-    text = config.get_text_config()
-    limits = [int(tokenizer.model_max_length)] if 0 < tokenizer.model_max_length < 10**9 else []
-    positions = 0
-    if not hasattr(text, "relative_attention_num_buckets"):
-        positions = int(getattr(text, "max_position_embeddings", 0) or 0)
-    if positions > 0:
-        limits.append(positions - _offset(model))
-    return min(limits, default=0)
-
-
-def _offset(model: Any) -> int:
-    """Positions that stand for no token: RoBERTa counts from behind its padding's id."""
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            return 0 if module.padding_idx is None else module.padding_idx + 1
-    return 0
-
-
 def _assembled(
-    checked: Checked, digest: str, config: Any, tokenizer: Any, ready: Hosted, notes: tuple[str, ...], device: str
+    checked: Checked, digest: str, config: Any, tokenizer: Any, ready: Hosted, notes: tuple[str, ...]
 ) -> Model:
     shape, settings = ready.shape, getattr(ready.model, "generation_config", None)
-    end = _first(_said("eos_token_id", settings, config, tokenizer))
+    two = shape.architecture == "encoder-decoder"
+    ends = _ids(_said("eos_token_id", settings, config, tokenizer))
+    end = tokenizer.eos_token_id if tokenizer.eos_token_id in ends else next(iter(ends), NONE)
+    forced = _first(_said("forced_bos_token_id", settings, config)) if two else NONE
+    start = _first(_said("decoder_start_token_id", settings, config)) if two else NONE
+    start = start if start != NONE else _first(_said("bos_token_id", tokenizer, config))
     pad = _first(_said("pad_token_id", settings, config, tokenizer))
-    if shape.architecture == "encoder-decoder":
-        start = _first(_said("decoder_start_token_id", settings, config))
-    else:
-        start = _first(_said("bos_token_id", tokenizer, config))
-    try:
-        vocabulary = HostedTokenizer(tokenizer, start=start, end=end, pad=pad, size=shape.vocabulary)
-    except Exception as error:  # a backend with parts written in Python, or without what its settings name
-        raise ModelError(
-            f"The tokenizer of {checked.name} cannot be used here: {_first_line(error)} Export its maps with "
-            "transformers and upload the file instead."
-        ) from error
+    pad = pad if pad != NONE or not two else max(end, 0)
+    if two and start == NONE:
+        raise ConfigError(
+            f"The configuration of {checked.name} names no decoder_start_token_id, so that it is not known what the "
+            "decoder reads first. Add it to config.json."
+        )
+    rows = _output_rows(ready)
+    if max(start, end, pad, forced) >= max(rows, shape.vocabulary):
+        raise ConfigError(
+            f"The configuration of {checked.name} names a token that its weights have no vector for. Copy the model's "
+            "own config.json and generation_config.json."
+        )
+    front = _front(tokenizer, forced) if two else ()
+    sizes = {"size": rows, "inputs": shape.vocabulary}
+    vocabulary = HostedTokenizer(tokenizer, start=start, end=end, pad=pad, front=front, **sizes)
     where = str(ready.device)
-
-    def card(does: str) -> ModelCard:
-        return _card(checked, digest, ready, does, notes)
-
+    cloze = type(ready.model).__name__.endswith("ForMaskedLM") and vocabulary.mask is not None
+    card = _card(checked, digest, ready, notes, cloze=cloze)
     if shape.architecture == "encoder-decoder":
-        return Runner(card("encoder-decoder"), HostedSeq2Seq(ready, pad), vocabulary, where)
+        translator = HostedSeq2Seq(ready, pad, end, forced)
+        check_steps(translator, start, checked.name)
+        return Runner(card, translator, vocabulary, where)
     if shape.architecture == "decoder":
         from engine.huggingface.generating import generator_of_hosted
 
-        return generator_of_hosted(card("decoder"), HostedDecoder(ready), vocabulary, where)
-    restores = type(ready.model).__name__.endswith("ForMaskedLM") and tokenizer.mask_token_id is not None
+        decoder = HostedDecoder(ready)
+        check_steps(decoder, start, checked.name)
+        return generator_of_hosted(card, decoder, vocabulary, where)
     segments = int(getattr(config, "type_vocab_size", 0) or 0) > 1
-    network = HostedEncoder(ready, restores=restores, segments=segments)
-    if restores:
+    network = HostedEncoder(ready, restores=type(ready.model).__name__.endswith("ForMaskedLM"), segments=segments)
+    if cloze:
         from engine.huggingface.restoring import cloze_of_hosted
 
-        return cloze_of_hosted(card("cloze"), network, vocabulary, where)
-    return Reader(card("encoder"), network, vocabulary, where)
+        return cloze_of_hosted(card, network, vocabulary, where)
+    return Reader(card, network, vocabulary, where)
 
 
-def _card(checked: Checked, digest: str, ready: Hosted, does: str, notes: tuple[str, ...]) -> ModelCard:
+def _output_rows(ready: Hosted) -> int:
+    """Tokens that the model can give: of an encoder alone, those that it can read."""
+    outputs = ready.model.get_output_embeddings()
+    rows = getattr(getattr(outputs, "weight", None), "shape", None)
+    return int(rows[0]) if rows else ready.shape.vocabulary
+
+
+def _front(tokenizer: Any, forced: int) -> tuple[int, ...]:
+    """What every output begins with: the id that is forced, else what the tokenizer puts in front of one."""
+    if forced != NONE:
+        return (forced,)
+    special = {*tokenizer.all_special_ids} - {tokenizer.eos_token_id, tokenizer.unk_token_id}
+    return tuple(takewhile(special.__contains__, tokenizer(text_target="a")["input_ids"]))
+
+
+def _card(checked: Checked, digest: str, ready: Hosted, notes: tuple[str, ...], *, cloze: bool) -> ModelCard:
     shape = ready.shape
     size = f"{checked.parameters / 1e6:,.1f} million parameters"
     sizes = ", ".join(f"{kind} {shape.layers[kind]}×{shape.heads[kind]}" for kind in shape.layers)
@@ -242,7 +230,7 @@ def _card(checked: Checked, digest: str, ready: Hosted, does: str, notes: tuple[
         title=checked.name,
         summary=f"{type(ready.model).__name__}, {size}; layers × heads: {sizes}.",
         sha256={"weights.safetensors": digest},
-        supports=_SUPPORTS[does],
+        supports=supports(shape.architecture, cloze=cloze),
         longest=min(shape.context, LONGEST) if shape.context else LONGEST,
         data=(),
         licence="",
@@ -257,11 +245,16 @@ def _said(name: str, *sources: Any) -> Any:
     return next((value for source in sources if (value := getattr(source, name, None)) is not None), None)
 
 
+def _ids(value: int | Sequence[int] | None) -> tuple[int, ...]:
+    """One id or several; none where none is given."""
+    if value is None:
+        return ()
+    return (int(value),) if isinstance(value, int) else tuple(map(int, value))
+
+
 def _first(value: int | Sequence[int] | None) -> int:
     """One id, the first of several, −1 for none."""
-    if value is None:
-        return NONE
-    return int(value) if isinstance(value, int) else int(value[0])
+    return next(iter(_ids(value)), NONE)
 
 
 def _digest(files: Sequence[Path], report: Callable[[float], None]) -> str:

@@ -11,14 +11,13 @@ from engine.cloze import Cloze
 from engine.cloze_tokens import MASK, TYPED_MASK, Part, Special
 from engine.errors import Unsupported
 from engine.huggingface.encoder import HostedEncoder
-from engine.huggingface.pieces import labels_of, spelled
 from engine.huggingface.tokens import HostedTokenizer
+from engine.pieces import dense, labels_of, spelled
 from engine.text import BOUNDARY
 from engine.types import Tokens
 
 CONTINUES = "##"  # WordPiece: the piece goes on with a word
 _SPACED = (BOUNDARY, "Ġ", " ")  # marks of a space that vocabularies write
-_WITHOUT_SPACES = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 
 
 class HostedClozeTokenizer:
@@ -102,14 +101,14 @@ class HostedClozeTokenizer:
         written = self._written(token)
         text = written.decode("utf-8", "replace")
         continues = self.hosted.piece_of(token).startswith(CONTINUES)
-        return text.startswith(" ") or (first and not continues) or bool(_WITHOUT_SPACES.match(text))
+        return text.startswith(" ") or (first and not continues) or dense(text)
 
     def _written(self, token: int) -> bytes:
         """What an id adds to a text; before Chinese no space is meant where a vocabulary has no marks of spaces."""
         added, piece = self.hosted.bytes_of(token), self.hosted.piece_of(token)
         if added.startswith(b" ") and not piece.startswith(_SPACED):
             bare = added[1:].decode("utf-8", "replace")
-            return added[1:] if _WITHOUT_SPACES.match(bare) else added
+            return added[1:] if dense(bare) else added
         return added
 
     def _read(self, tokens: Tokens, *, lead: bool = True) -> list[Part]:

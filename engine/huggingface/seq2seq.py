@@ -75,13 +75,16 @@ class HostedSeq2Seq(nn.Module):
         target_embedding: the same of what the decoder reads.
     """
 
-    def __init__(self, hosted: Hosted, pad: int) -> None:
+    def __init__(self, hosted: Hosted, pad: int, end: int = -1, forced: int = -1) -> None:
         """Args:
         hosted: the model.
-        pad: id of padding; −1 where sources are never padded.
+        pad: id of padding.
+        end: id that ends a text, which some models pad with as well.
+        forced: id that every output begins with; −1 where the model chooses.
         """
         super().__init__()
-        self.hosted, self.network, self.pad = hosted, hosted.model, pad
+        self.hosted, self.network = hosted, hosted.model
+        self.pad, self.end, self.forced = pad, end, forced
         encoder, decoder = hosted.model.get_encoder(), hosted.model.get_decoder()
         scales = [hosted.scale_of_vectors(stack) for stack in (encoder, decoder)]
         self.embedding, self.target_embedding = (
@@ -114,6 +117,8 @@ class HostedSeq2Seq(nn.Module):
     def _mask(self, source: Tensor) -> Tensor | None:
         """int64 (B, S), 0 at padding behind the longest source; None if nothing is padded."""
         keep = source != self.pad
+        if self.pad == self.end:  # the first of those at the end is the text's own
+            keep = keep | torch.cat([torch.ones_like(keep[:, :1]), keep[:, :-1]], dim=1)
         if len(source) == 1 or bool(keep.all()):  # one source is not padded, whatever it holds
             return None
         return keep.long()
@@ -178,7 +183,11 @@ class HostedSeq2Seq(nn.Module):
             cross=pairs_of(cache.cross_attention_cache),
             length=state.length + 1,
         )
-        return output.logits[:, -1].float().log_softmax(-1), after
+        logprobs = output.logits[:, -1].float().log_softmax(-1)
+        if self.forced >= 0 and state.length == 0:
+            logprobs = torch.full_like(logprobs, -torch.inf)
+            logprobs[:, self.forced] = 0.0
+        return logprobs, after
 
     def step_with_cross(self, state: Seq2SeqState, tokens: Tensor) -> tuple[Tensor, Seq2SeqState, Tensor]:
         """`step`, and where each row looks in the source: float32 (B, decoder layers, H, S)."""

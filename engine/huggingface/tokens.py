@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from engine.errors import EmptyInput, InputTooLong, UnknownCharacters
-from engine.huggingface.pieces import Span, fitted, labels_of, printable, replaced, spelled, words_of
+from engine.errors import EmptyInput, InputTooLong, UnknownCharacters, Unsupported
+from engine.huggingface.pieces import fitted, printable
 from engine.huggingface.vocabulary import NONE, PROBES, HostedVocabulary
+from engine.pieces import Span, labels_of, replaced, spelled, words_of
 from engine.text import BOUNDARY
 from engine.types import Tokens
 
@@ -69,8 +70,9 @@ class HostedTokenizer(HostedVocabulary):
         return self._framed(self._pair_frame if len(texts) == 2 else self._frame, *texts, specials=specials)
 
     def encode_output(self, text: str, *, end: bool = True) -> Tokens:
-        """Tokens of a text that a decoder is to give, `end` behind it and nothing in front. Raises as `encode`."""
-        frame = ((_FIRST, 0), (self.end, 0)) if end and self.end != NONE else _BARE
+        """Tokens of a text that a decoder is to give, `front` before it and `end` behind it. Raises as `encode`."""
+        last = ((self.end, 0),) if end and self.end != NONE else ()
+        frame = (*((token, 0) for token in self.front), (_FIRST, 0), *last)
         return self._framed(frame, self._typed(text), output=True)[0]
 
     def plain(self, text: str) -> Tokens:
@@ -114,6 +116,7 @@ class HostedTokenizer(HostedVocabulary):
         text = " ".join(texts)
         if checked:
             self._check_known(text, [piece for piece, extra in zip(pieces, special, strict=True) if not extra])
+        self._check_vectors([piece.token for piece in pieces], output=output)
         alone = [piece.named or extra for piece, extra in zip(pieces, special, strict=True)]
         return self._tokens(text, pieces, special, alone), tuple(segments)
 
@@ -128,6 +131,14 @@ class HostedTokenizer(HostedVocabulary):
             raise UnknownCharacters(
                 "The model's vocabulary has none of these characters, so it would read nothing but unknown pieces. "
                 "Type a text in a language that the model was trained on."
+            )
+
+    def _check_vectors(self, ids: Sequence[int], *, output: bool) -> None:
+        beyond = [token for token in ids if token >= (len(self) if output else self._inputs)]
+        if beyond:
+            raise Unsupported(
+                f"The tokenizer makes “{self.piece_of(beyond[0])}” of this text; the weights have no vector for it. "
+                "Use the tokenizer that was saved with the weights."
             )
 
     def _named(self, text: str, names: Sequence[str], *, output: bool) -> list[_Piece]:
@@ -190,7 +201,7 @@ class HostedTokenizer(HostedVocabulary):
         if self._backend is None:
             return self._slow_frame(pair=pair) or bare
         for probe in PROBES:
-            found = self._backend.encode(probe, probe if pair else None)
+            found = self._encoded(probe, probe if pair else None)
             sides = found.sequence_ids
             if {*sides} >= ({0, 1} if pair else {0}):
                 line = [

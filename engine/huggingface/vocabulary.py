@@ -8,7 +8,9 @@ from functools import cached_property
 from threading import Lock
 from typing import Any
 
-from engine.huggingface.pieces import Span, aligned, byte_of, shown
+from engine.errors import ModelError
+from engine.huggingface.pieces import aligned
+from engine.pieces import Span, byte_of, shown
 from engine.text import BOUNDARY
 
 NONE = -1
@@ -24,22 +26,35 @@ class HostedVocabulary:
     Attributes:
         pad, start, end, unknown: ids; −1 where there is none.
         specials: ids that no text has, the unknown one among them.
-        banned: ids that are never generated: `specials` without `end`, and those that have no piece.
+        banned: ids that are never generated: `specials` without `end` and `front`, and those that have no piece.
+        front: ids that every output begins with.
     """
 
-    def __init__(self, tokenizer: Any, *, start: int, end: int, pad: int, size: int = 0) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        start: int,
+        end: int,
+        pad: int,
+        size: int = 0,
+        inputs: int = 0,
+        front: tuple[int, ...] = (),
+    ) -> None:
         """Args:
         tokenizer: as `transformers.AutoTokenizer` loads it.
         start: what a decoder reads first.
         end: what ends a text that is generated.
         pad: what fills a batch.
-        size: rows of the model's vocabulary, which may be more than the tokenizer has; 0 for as many.
+        size: tokens that the model can give, which may be more than the tokenizer has; 0 for as many.
+        inputs: tokens that the model can read; 0 for as many.
+        front: what every output begins with.
         """
         self._tokenizer = tokenizer
         self._lock = Lock()  # some slow tokenizers switch between two vocabularies
         self._backend = _backend(tokenizer)
         self._added: dict[int, Any] = dict(tokenizer.added_tokens_decoder)
-        self.pad, self.start, self.end = pad, start, end
+        self.pad, self.start, self.end, self.front = pad, start, end, front
         unknown = tokenizer.unk_token_id
         self.unknown = NONE if unknown is None or unknown in (end, tokenizer.bos_token_id) else int(unknown)
         self._typed_specials = _special_ids(tokenizer)
@@ -51,7 +66,8 @@ class HostedVocabulary:
             self.specials = frozenset(output[name] for name in tokenizer.all_special_tokens if name in output)
             self._known = len(output)
         self._size = size or self._known
-        self.banned = tuple(sorted((self.specials - {end}) | set(range(self._known, self._size))))
+        self._inputs = inputs or self._size
+        self.banned = tuple(sorted((self.specials - {end, *front}) | set(range(self._known, self._size))))
         self._bytes: dict[int, bytes] = {}
 
     def __len__(self) -> int:
@@ -158,10 +174,26 @@ class HostedVocabulary:
     def _found(self, text: str, *, output: bool = False) -> list[tuple[int, Span]]:
         """Ids of a text as the tokenizer gives them, and where they stand in it."""
         if self._backend is not None:
-            encoding = self._backend.encode(text, add_special_tokens=False)
+            encoding = self._encoded(text, add_special_tokens=False)
             return list(zip(encoding.ids, encoding.offsets, strict=True))
         pieces = self._pieces(text, output=output)
         return list(zip(self._ids(pieces, output=output), aligned(text, pieces), strict=True))
+
+    def _encoded(self, *texts: str | None, **options: bool) -> Any:
+        """What the library's own tokenizer makes of texts.
+
+        Raises:
+            ModelError: it fails, by a panic (which is no Exception) or otherwise.
+        """
+        try:
+            return self._backend.encode(*texts, **options)
+        except BaseException as error:
+            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+                raise ModelError(
+                    "The model's tokenizer fails at this text. Type another one, or save the model again with "
+                    "save_pretrained, tokenizer included."
+                ) from error
+            raise
 
     def _ids_of(self, text: str) -> list[int]:
         """Ids that a decoder may give."""

@@ -68,20 +68,31 @@ class Window:
         rows, columns: the positions that were asked for. Where a text looks at itself, the map has the tokens of both
             on either side, so that what is masked of a causal one is what is above its diagonal.
         outside: float32 (head, query) in [0, 1]: what each row of the map gives to tokens that the map has not.
+        sizes: how many queries and keys the whole text has.
     """
 
     attention: AttentionMap
     rows: Range
     columns: Range
     outside: np.ndarray
+    sizes: tuple[int, int]
 
     @property
-    def statement(self) -> str:
-        """What the window leaves out, in a sentence for a screen."""
-        share = float(self.outside.mean())
-        if share < LEAST_OUTSIDE:
-            return "These rows put next to nothing of their attention outside the window."
-        return f"These rows put {share:.0%} of their attention outside the window, on average over these heads."
+    def whole(self) -> bool:
+        """Whether there is nothing outside: its rows and columns are all there are."""
+        return self.sizes == self.attention.weights.shape[2:]
+
+    def statement(self, heads: Sequence[int]) -> str:
+        """What some heads leave out, in a sentence for a screen.
+
+        Args:
+            heads: which of the window's, from 0; at least one.
+        """
+        share, many = float(self.outside[list(heads)].mean()), len(heads) > 1
+        who = f"{len(heads)} heads put" if many else f"{self.attention.head_names[heads[0]]} puts"
+        part = "next to nothing" if share < LEAST_OUTSIDE else f"{share:.0%}"
+        their, mean = ("their", ", on average over heads") if many else ("its", "")
+        return f"In these rows {who} {part} of {their} attention outside the window{mean}."
 
     def trace(self, request: TraceRequest) -> Trace:
         """The window as ordinary views draw it: a text of its tokens, of which nothing was said or scored."""
@@ -170,7 +181,8 @@ class Sublayer:
             tuple(self.names[place] for place in places),
             source_name=self.source_name,
         )
-        return Window(attention, rows, columns, np.stack([outside for _, outside in parts]))
+        outside = np.stack([row for _, row in parts])
+        return Window(attention, rows, columns, outside, (len(self.query_tokens), len(self.key_tokens)))
 
     @torch.inference_mode()
     def _cut(self, place: int, queries: Sequence[int], keys: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -221,33 +233,6 @@ def sublayer(reading: Reading, kind: Kind, layer: int, head: int) -> Sublayer:
     named = tuple(names[one] for one in chosen)
     tokens = (axes.query, axes.key, axes.predicted)
     return Sublayer(reading.request, kind, layer, chosen, seen, *tokens, named, reading.source_name)
-
-
-def zoomed(reading: Reading, kind: Kind, layer: int, head: int, size: int = SIDE) -> Zoomed:
-    """One head's map in at most size × size cells, see `Sublayer.zoomed`."""
-    return sublayer(reading, kind, layer, head).zoomed(head, size)
-
-
-def detail(reading: Reading, kind: Kind, layer: int, heads: Sequence[int], rows: Range, columns: Range) -> Window:
-    """The exact weights of a window of one layer, see `Sublayer.window`; heads beyond what is kept come one by one.
-
-    Raises:
-        InputError: no heads, or a sublayer, rows or columns that are not there.
-        DeviceError: out of memory.
-    """
-    if not heads:
-        raise InputError("There is no head to show. Choose one.")
-    found = sublayer(reading, kind, layer, heads[0])
-    if set(heads) <= set(found.heads):
-        return found.window(rows, columns, heads)
-    windows = [sublayer(reading, kind, layer, head).window(rows, columns, [head]) for head in heads]
-    first = windows[0]
-    attention = replace(
-        first.attention,
-        weights=np.concatenate([one.attention.weights for one in windows], axis=1),
-        head_names=tuple(name for one in windows for name in one.attention.head_names),
-    )
-    return replace(first, attention=attention, outside=np.concatenate([one.outside for one in windows]))
 
 
 def _bytes(seen: QueryKey) -> int:

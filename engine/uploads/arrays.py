@@ -10,6 +10,7 @@ import numpy as np
 from safetensors import SafetensorError, deserialize
 
 from engine.errors import InputError
+from engine.huggingface.memory import shown_bytes
 from engine.text import quoted
 from engine.uploads.checks import (
     LESS,
@@ -20,7 +21,6 @@ from engine.uploads.checks import (
     check_cells,
     check_shape,
     json_object,
-    megabytes,
     parsed,
 )
 from engine.uploads.npz import read_npz
@@ -58,7 +58,7 @@ def unpack(files: Mapping[str, bytes]) -> Unpacked:
     for name, content in files.items():
         shown = quoted(name)
         if len(content) > MOST_BYTES:
-            raise InputError(f"{shown} has {megabytes(len(content))}; {megabytes(MOST_BYTES)} is the most. {LESS}")
+            raise InputError(f"{shown} has {shown_bytes(len(content))}; {shown_bytes(MOST_BYTES)} is the most. {LESS}")
         if content[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
             maps.append(Unpacked(*read_npz(shown, content)))
         elif content[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") and b"\0" not in content[:8]:

@@ -9,22 +9,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.errors import InputError
+from engine.huggingface.memory import shown_bytes
 from engine.text import quoted
 
 MOST_ARRAYS = 64  # in one file
-MOST_BYTES = 512 * 1024 * 1024  # of a file, and of all that it holds when unpacked
-MOST_CELLS = 128 * 1024 * 1024  # of all maps together: 512 MB of float32
-MOST_JSON = 16 * 1024 * 1024  # bytes of a description
+MOST_BYTES = 500_000_000  # of a file, and of all that it holds when unpacked
+MOST_CELLS = 125_000_000  # of all maps together: 500 MB of float32
+MOST_JSON = 16_000_000  # bytes of a description
 LONGEST_TITLE = 2_000  # characters
 PICKLE = (
     "Saccade never reads pickled files, which can run code. Save the arrays with numpy.savez or safetensors instead."
 )
 LESS = "Save fewer layers, or a shorter text."
-
-
-def megabytes(count: int) -> str:
-    """A number of bytes for a sentence, in units of 2²⁰."""
-    return f"{count / 2**20:,.0f} MB"
 
 
 def check_shape(name: str, shape: Sequence[Any]) -> None:
@@ -60,7 +56,7 @@ def json_object(shown: str, content: bytes) -> dict[str, Any]:
         InputError: it is none, is too long, or names something twice.
     """
     if len(content) > MOST_JSON:
-        raise InputError(f"The JSON of {shown} has {megabytes(len(content))}; {megabytes(MOST_JSON)} is the most.")
+        raise InputError(f"The JSON of {shown} has {shown_bytes(len(content))}; {shown_bytes(MOST_JSON)} is the most.")
     try:
         values = parsed(shown, content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

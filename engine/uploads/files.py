@@ -73,7 +73,7 @@ def read_upload(files: Mapping[str, bytes]) -> Trace:
     }
     whole = source.text if "encoder" in weights or "cross" in weights else read.text
     return Trace(
-        request=TraceRequest(_identity(files), _title(told.get("title")) or whole[:LONGEST_TITLE], None, 0),
+        request=TraceRequest(_identity(files), _title(told.get("title")) or clean(whole[:LONGEST_TITLE]), None, 0),
         source=source,
         read=read,
         predicted=predicted,

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import InputError
+from engine.huggingface.memory import shown_bytes
 from engine.text import quoted
 from engine.uploads.checks import (
     LESS,
@@ -25,11 +26,10 @@ from engine.uploads.checks import (
     check_cells,
     check_shape,
     json_object,
-    megabytes,
     shape_text,
 )
 
-UNPACKED_FREELY = 16 * 1024 * 1024  # bytes; only beyond them is the ratio looked at
+UNPACKED_FREELY = 16_000_000  # bytes; only beyond them is the ratio looked at
 MOST_RATIO = 200  # of unpacked to packed: maps of half precision with many zeros reach 20
 MOST_STRINGS = 100_000  # in an array; maps have fewer tokens
 LONGEST_HEADER = 4_096  # bytes of one array's header in an NPZ file; numpy writes 128
@@ -105,7 +105,9 @@ def _entries(shown: str, archive: zipfile.ZipFile, size: int) -> dict[str, zipfi
         entries[name] = info
     total = sum(info.file_size for info in entries.values())
     if total > MOST_BYTES:
-        raise InputError(f"{shown} holds {megabytes(total)} when unpacked; {megabytes(MOST_BYTES)} is the most. {LESS}")
+        raise InputError(
+            f"{shown} holds {shown_bytes(total)} when unpacked; {shown_bytes(MOST_BYTES)} is the most. {LESS}"
+        )
     if total > max(UNPACKED_FREELY, MOST_RATIO * size):
         raise InputError(
             f"{shown} would grow to {total // max(size, 1):,} times its size when unpacked; {MOST_RATIO} is the most. "
@@ -180,7 +182,7 @@ def _npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, head: _Head) -> np.nda
 def _said(shown: str, name: str, array: np.ndarray) -> dict[str, Any]:
     """What an array of strings, or one of bytes called "json", says."""
     if array.nbytes > 4 * MOST_JSON:
-        raise InputError(f"The text in {quoted(name)} is longer than {megabytes(MOST_JSON)}. Shorten it.")
+        raise InputError(f"The text in {quoted(name)} is longer than {shown_bytes(MOST_JSON)}. Shorten it.")
     if array.dtype == np.uint8:
         if name != "json":
             raise InputError(

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.errors import InputError
+from engine.pieces import Span, labels_of, trimmed, words_of
 from engine.text import quoted
 from engine.types import Tokens
-from engine.uploads.marks import Span, assembled, clean, counted, labels_of, trimmed, words_of
+from engine.uploads.marks import assembled, clean, counted, names_of, readable
 
 MOST_TOKENS = 16_384
 LONGEST_TOKEN = 200  # characters; a screen shows fewer, and a tooltip these
@@ -47,15 +48,15 @@ def tokens_of(where: str, given: Any, count: int, special: Sequence[str] | None)
     strings = _strings(where, "tokens", told.get("tokens"), count)
     flags = _flags(where, told.get("special"), strings, special)
     long = sum(len(one) > LONGEST_TOKEN for one in strings)
-    cleaned = [clean(one[:LONGEST_TOKEN]) for one in strings]
-    text, spans = _placed(where, told, cleaned, flags)
+    tokens = [readable(one[:LONGEST_TOKEN]) for one in strings]
+    text, spans = _placed(where, told, tokens, flags)
     words = _given_words(where, told["words"], flags) if told.get("words") is not None else words_of(text, spans, flags)
     if told.get("labels") is not None:
-        labels = [clean(one[:LONGEST_TOKEN]) for one in _strings(where, "labels", told["labels"], count)]
+        labels = tuple(clean(one[:LONGEST_TOKEN]) for one in _strings(where, "labels", told["labels"], count))
     else:
-        labels = labels_of(text, spans, cleaned, flags)
+        labels = labels_of(text, spans, names_of(tokens, flags).__getitem__)
     note = f"Tokens of the {where} longer than {LONGEST_TOKEN} characters: {long:,}. Only their beginning is shown."
-    return Tokens(text, tuple(labels), (), words, tuple(spans), tuple(flags)), (note,) if long else ()
+    return Tokens(text, labels, (), words, tuple(spans), tuple(flags)), (note,) if long else ()
 
 
 def _strings(where: str, name: str, given: Any, count: int) -> list[str]:
@@ -90,13 +91,13 @@ def _flags(where: str, given: Any, strings: Sequence[str], special: Sequence[str
     return given
 
 
-def _placed(where: str, told: Mapping[str, Any], cleaned: list[str], flags: list[bool]) -> tuple[str, list[Span]]:
+def _placed(where: str, told: Mapping[str, Any], tokens: list[str], flags: list[bool]) -> tuple[str, list[Span]]:
     """The text and the span of each token: as given, or put together from the tokens."""
     text, given = told.get("text"), told.get("spans")
     if text is not None and (not isinstance(text, str) or len(text) > LONGEST_TEXT):
         raise InputError(f"The text of the {where} should be a string of at most {LONGEST_TEXT:,} characters.")
     if given is None:
-        return assembled(cleaned, flags)
+        return assembled(tokens, flags)
     if text is None:
         raise InputError(f"The spans of the {where} point into a text that is not there. Give it as “text”.")
     if not isinstance(given, list) or not all(_is_span(span, len(text)) for span in given):
@@ -105,8 +106,11 @@ def _placed(where: str, told: Mapping[str, Any], cleaned: list[str], flags: list
             "text's length."
         )
     _check_length(where, "spans", len(given), len(flags))
-    spans = [(0, 0) if flag else (a, min(b, a + LONGEST_TOKEN)) for (a, b), flag in zip(given, flags, strict=True)]
-    return clean(text), trimmed(text, spans)
+    text = readable(text)
+    return text, [
+        (0, 0) if flag else trimmed(text, a, min(b, a + LONGEST_TOKEN))
+        for (a, b), flag in zip(given, flags, strict=True)
+    ]
 
 
 def _is_span(span: Any, length: int) -> bool:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.huggingface.hosted import Architecture, hosted
+from engine.huggingface.architecture import Architecture
+from engine.huggingface.hosted import hosted
 from engine.models.taps import Taps
 from engine.neurons import head_vectors, neurons_at
 from engine.reading import Axes, Reading

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -154,6 +154,14 @@ def network(family: Family, *, ids: int = DEFAULT, **specials: int | None) -> An
         if parameter.ndim > 1 and "norm" not in name:
             torch.nn.init.normal_(parameter, std=0.25)
     return model.eval()
+
+
+def reaching(family: Family, positions: int) -> Family:
+    """The same family with room for texts of so many tokens."""
+    more = positions - POSITIONS
+    return replace(
+        family, settings={key: one + more if "position" in key else one for key, one in family.settings.items()}
+    )
 
 
 def saved(name: str, folder: Path) -> Path:

@@ -19,6 +19,7 @@ from engine.errors import ConfigError, SaccadeError, Unsupported, WeightsDamaged
 from engine.huggingface import headers
 from engine.huggingface.checks import check_folder
 from engine.huggingface.headers import Stored, read_header
+from engine.huggingface.hub import chosen
 from tests.engine.huggingface.families import saved
 from tests.engine.huggingface.files import BERT, TENSORS, header_of, packed, write_model, write_shards
 
@@ -168,12 +169,25 @@ def test_an_index_that_lies_is_refused(tmp_path, homes, shards, reason):
         check_folder(write_shards(tmp_path / "m", homes, shards))
 
 
-@pytest.mark.parametrize("file", ["pytorch_model.bin", "model.pt", "pytorch_model-00001-of-00002.bin", "tf_model.h5"])
+BINS = ("pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json")
+
+
+@pytest.mark.parametrize("file", BINS)
 def test_pickled_weights_are_refused_with_the_line_that_converts_them(tmp_path, file):
     folder = write_model(tmp_path / "mine")
     (folder / "model.safetensors").rename(folder / file)
     with pytest.raises(Unsupported, match=r"can run code when they are read.*: saccade convert owner/mine$"):
         check_folder(folder, "owner/mine")
+
+
+@pytest.mark.parametrize("file", ["tf_model.h5", "model.pt", "model.pkl", "flax_model.msgpack"])
+def test_weights_that_cannot_be_converted_are_refused_with_what_can_be_done(tmp_path, file):
+    folder = write_model(tmp_path / "mine")
+    (folder / "model.safetensors").rename(folder / file)
+    with pytest.raises(Unsupported, match=rf"'{file}' alone.*save_pretrained"):
+        check_folder(folder, "owner/mine")
+    with pytest.raises(Unsupported, match=rf"'{file}' alone"):
+        chosen(["config.json", file], "owner/mine")
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -14,6 +14,7 @@ from engine.huggingface import memory
 from engine.huggingface.checks import check_folder
 from engine.huggingface.estimate import Estimate, estimate
 from engine.huggingface.hosted import hosted
+from engine.huggingface.loading import open_model
 from tests.engine.huggingface.families import DECODERS, ENCODERS, FAMILIES, POSITIONS, WIDTH, saved
 
 ROOM = 1_000_000_000
@@ -46,6 +47,9 @@ def test_layers_and_heads_are_those_of_the_loaded_model(tmp_path, name):
     assert dict(found.layers) == dict(shape.layers)
     assert dict(found.heads) == dict(shape.heads)
     assert dict(found.key_heads) == dict(shape.key_heads)
+    opened = open_model(checked.folder, "cpu")
+    assert found.supports == opened.card.supports
+    assert found.context == opened.model.config.context
     assert found.needed == checked.bytes
     stored = sum(parameter.numel() for parameter in model.parameters())
     stored += sum(buffer.numel() for key, buffer in model.named_buffers() if key == "final_logits_bias")
@@ -78,16 +82,9 @@ def test_maps_are_counted_by_hand():
     )
     assert found.map_bytes(100) == (3 * 4 + 2 * 2 + 2 * 2) * 100 * 100 * 4
     assert found.map_bytes(1) == 80
-    assert found.fits and not replace(found, there=3_399_999_999).fits
+    assert found.problem == "" and replace(found, there=3_399_999_999).problem
     assert found.architecture == "encoder-decoder (bart), 2 heads share 1 key/value head"
-    assert found.sentences() == (
-        "1 parameters, stored as F16.",
-        "It needs 3.4 GB of memory; cpu has 24 GB left.",
-        "3 encoder layers of 4 heads, 2 decoder layers of 2 heads, 2 cross-attention layers of 2 heads.",
-        "All attention maps of 100 tokens take 800 kB.",
-        "It sees 1,024 tokens at once.",
-    )
-    assert "does not fit" in replace(found, there=1).sentences()[1]
+    assert "does not fit: it needs 3.4 GB of memory, and cpu has 2.0 GB left" in replace(found, there=2 * 10**9).problem
 
 
 def test_half_precision_and_quantised_weights_are_counted_as_they_are_stored(tmp_path):
@@ -100,7 +97,7 @@ def test_half_precision_and_quantised_weights_are_counted_as_they_are_stored(tmp
     half = estimate(check_folder(folder), "cpu")
     assert (half.dtypes, half.needed, half.parameters) == (("BF16",), whole.needed // 2, whole.parameters)
     changed(folder, quantization_config={"quant_method": "awq", "bits": 4})
-    assert "quantised (awq)" in estimate(check_folder(folder), "cpu").sentences()[0]
+    assert estimate(check_folder(folder), "cpu").quantised == "awq"
 
 
 def test_the_context_is_what_positions_and_tokenizer_allow(tmp_path):
@@ -160,7 +157,6 @@ def test_an_unknown_device_is_refused(tmp_path):
         ("bert", "encoder", {"encoder": 6}),
         ("autocomplete-transformer", "decoder", {"decoder": 4}),
         ("char-lm", None, {}),
-        ("trigram", None, {}),
     ],
 )
 def test_saccade_checkpoints_are_estimated_too(name, kind, layers):
@@ -168,7 +164,12 @@ def test_saccade_checkpoints_are_estimated_too(name, kind, layers):
     found = estimate(checked, "cpu")
     assert (found.family, found.kind, dict(found.layers)) == ("saccade", kind, layers)
     assert found.needed == 4 * checked.parameters > checked.bytes
-    assert len(found.sentences()) >= 2
+    assert found.supports == catalogue.card(name).supports
+
+
+def test_what_saccade_does_not_train_is_refused_before_it_is_opened():
+    with pytest.raises(ConfigError, match="of no model that Saccade trains"):
+        estimate(check_folder(catalogue.card("trigram").folder), "cpu")
 
 
 def test_an_estimate_leaves_other_threads_alone(tmp_path, monkeypatch):
@@ -179,7 +180,7 @@ def test_an_estimate_leaves_other_threads_alone(tmp_path, monkeypatch):
     import transformers
 
     made = []
-    build = transformers.AutoModel.from_config
+    build = transformers.AutoModelForMaskedLM.from_config
 
     def slowly(*arguments: object, **options: object) -> object:
         thread = threading.Thread(target=lambda: made.append(torch.ones(1).device.type))
@@ -188,6 +189,6 @@ def test_an_estimate_leaves_other_threads_alone(tmp_path, monkeypatch):
         made.append(torch.ones(1).device.type)
         return build(*arguments, **options)
 
-    monkeypatch.setattr(transformers.AutoModel, "from_config", slowly)
+    monkeypatch.setattr(transformers.AutoModelForMaskedLM, "from_config", slowly)
     estimate(check_folder(saved("bert", tmp_path / "m")), "cpu")
     assert made == ["cpu", "meta"]

@@ -261,7 +261,7 @@ def test_logits_in_portions_are_those_of_one_pass(tiny, monkeypatch):
 
 
 def test_a_text_beyond_the_context_is_read_in_windows():
-    generator, text = made("neox").generator, TEXT * 6
+    generator, text = made("gpt-neox").generator, TEXT * 6
     found = generator.surprise(text)
     assert len(found.tokens) > 2 * CONTEXT and "read in windows" in found.notes[0]
     first = generator.surprise(TEXT)
@@ -299,7 +299,7 @@ def test_heads_that_share_their_keys_say_so():
 
 
 def test_maps_that_would_fill_the_memory_are_refused(monkeypatch):
-    monkeypatch.setattr("engine.map_memory.MOST", 4 * 12 * 5**2)  # of 3 layers with 4 heads
+    monkeypatch.setattr("engine.map_checks.MOST", 4 * 12 * 5**2)  # of 3 layers with 4 heads
     with pytest.raises(InputTooLong, match="to about 5 tokens"):
         made("gpt2").generator.trace("The cat sat on the mat and slept", ())
 

@@ -12,7 +12,7 @@ import pytest
 
 from engine.huggingface.loading import open_model
 from engine.loading import Model
-from engine.long_text.detail import detail, sublayer
+from engine.long_text.detail import sublayer
 from engine.long_text.overview import CELLS, CHARACTERS, estimate, long_reading, overview
 from engine.reading import MOST, reading_of, trace_of
 from tests.engine.huggingface import tiny
@@ -46,7 +46,8 @@ def test_every_family(name: str) -> None:
     for kind, one in trace.maps.items():
         assert np.abs(found.pooled[kind] - max_pool(one.weights, CELLS)).max() < TOLERANCE
         assert found.head_names[kind] == one.head_names
-        window = detail(reading, kind, one.layers - 1, [one.heads - 1], (0, 5), (0, min(one.weights.shape[3], 9)))
+        last = sublayer(reading, kind, one.layers - 1, one.heads - 1)
+        window = last.window((0, 5), (0, min(one.weights.shape[3], 9)), [one.heads - 1])
         rows, columns = len(window.attention.query_tokens), len(window.attention.key_tokens)
         exact = one.weights[-1, -1, :rows, :columns]
         assert np.abs(window.attention.weights[0, 0] - exact).max() < TOLERANCE

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import EmptyInput, InputTooLong, UnknownCharacters
-from engine.huggingface.pieces import aligned, fitted, labels_of, printable, words_of
+from engine.huggingface.pieces import aligned, fitted, printable
 from engine.huggingface.tokens import LONGEST, HostedTokenizer
+from engine.pieces import labels_of, words_of
 from engine.types import Tokens
 from tests.engine.huggingface import tiny
 

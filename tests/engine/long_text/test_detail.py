@@ -11,11 +11,12 @@ import torch
 from engine.errors import InputError
 from engine.heads import head_patterns
 from engine.long_text import detail as module
-from engine.long_text.detail import SIDE, detail, sublayer, zoomed
+from engine.long_text.detail import SIDE, Range, Window, sublayer
 from engine.long_text.passages import WINDOW, around, centred
 from engine.long_text.pooled import edges
 from engine.models.query_key import QueryKey
 from engine.models.taps import Taps
+from engine.reading import Reading
 from engine.record import load_trace
 from engine.tables import trace_bytes
 from engine.types import Kind
@@ -26,17 +27,22 @@ TOLERANCE = 2e-6
 """Of a weight: the same products in another order, in float32."""
 
 
+def detail(reading: Reading, kind: Kind, layer: int, heads: list[int], rows: Range, columns: Range) -> Window:
+    """The exact weights of a window of some heads of a layer."""
+    return sublayer(reading, kind, layer, heads[0]).window(rows, columns, heads)
+
+
 @pytest.mark.parametrize("length", [20, 256, 300])
 def test_a_head_near_is_its_pooled_map(length: int) -> None:
     reading, whole = gpt_reading(length)
-    found = zoomed(reading, "decoder", 1, 2)
+    found = sublayer(reading, "decoder", 1, 2).zoomed(2)
     weights = whole["decoder"][1, 2]
     assert found.cells.shape == (min(length, SIDE),) * 2
     assert np.abs(found.cells - max_pool(weights[None, None], SIDE)[0, 0]).max() < TOLERANCE
     np.testing.assert_allclose(found.first, weights[:, 0], atol=TOLERANCE)
     assert found.first.shape == found.entropy.shape == found.distance.shape == (length,)
     assert (found.rows == edges(length, SIDE)).all() and found.columns[-1] == length
-    assert zoomed(reading, "decoder", 1, 2, 10).cells.shape == (10, 10)
+    assert sublayer(reading, "decoder", 1, 2).zoomed(2, 10).cells.shape == (10, 10)
 
 
 def test_a_causal_window_on_the_diagonal() -> None:
@@ -94,9 +100,9 @@ def test_of_a_large_layer_one_head_is_kept(monkeypatch: pytest.MonkeyPatch) -> N
     assert one.heads == (2,) and one.names == ("head 3",) and one.seen.query.shape[1] == 1
     with pytest.raises(InputError, match=r"Head 1 is not there.*another head"):
         one.window((0, 5), (0, 5), [0])
-    several = detail(reading, "decoder", 0, [2, 0], (0, 50), (0, 50))  # each in a forward of its own
-    assert np.abs(several.attention.weights[0] - whole["decoder"][0, [2, 0], :50, :50]).max() < TOLERANCE
-    assert several.attention.head_names == ("head 3", "head 1") and several.outside.shape == (2, 50)
+    alone = one.window((0, 50), (0, 50))
+    assert np.abs(alone.attention.weights[0] - whole["decoder"][0, [2], :50, :50]).max() < TOLERANCE
+    assert alone.attention.head_names == ("head 3",) and alone.outside.shape == (1, 50)
 
 
 @pytest.mark.parametrize("kept", [1, 1 << 30])
@@ -142,8 +148,7 @@ def test_the_forward_ends_behind_the_sublayer() -> None:
         (("encoder", 0, [0], (0, 5), (0, 5)), "no encoder layer 1"),
         (("decoder", 3, [0], (0, 5), (0, 5)), "3 layers of 4 heads"),
         (("decoder", 0, [4], (0, 5), (0, 5)), "3 layers of 4 heads"),
-        (("decoder", 0, [0, 7], (0, 5), (0, 5)), "3 layers of 4 heads"),
-        (("decoder", 0, [], (0, 5), (0, 5)), "no head to show"),
+        (("decoder", 0, [0, 7], (0, 5), (0, 5)), "Head 8 is not there"),
         (("decoder", 0, [0], (0, 201), (0, 5)), "no rows 1 to 201"),
         (("decoder", 0, [0], (0, 5), (-1, 5)), "no columns 0 to 5"),
         (("decoder", 0, [0], (5, 5), (0, 5)), "no rows 6 to 5"),
@@ -214,5 +219,25 @@ def test_what_a_window_leaves_out_is_said() -> None:
     reading, whole = gpt_reading(200)
     found = detail(reading, "decoder", 0, [1], (150, 190), (150, 190))
     share = whole["decoder"][0, 1, 150:190, :150].sum(-1).mean()
-    assert f"put {share:.0%} of their attention outside the window" in found.statement
-    assert "next to nothing" in detail(reading, "decoder", 0, [1], (0, 100), (0, 100)).statement
+    assert found.statement([0]) == f"In these rows head 2 puts {share:.0%} of its attention outside the window."
+    early = detail(reading, "decoder", 0, [1, 2], (0, 100), (0, 100))
+    assert early.statement([1]) == "In these rows head 3 puts next to nothing of its attention outside the window."
+    assert not early.whole
+
+
+def test_what_is_said_of_several_heads_is_their_mean() -> None:
+    reading, whole = gpt_reading(200)
+    found = detail(reading, "decoder", 0, [0, 1, 3], (150, 190), (150, 190))
+    share = whole["decoder"][0, [0, 3], 150:190, :150].sum(-1).mean()
+    said = f"In these rows 2 heads put {share:.0%} of their attention outside the window, on average over heads."
+    assert found.statement([0, 2]) == said
+
+
+@pytest.mark.parametrize(("kind", "whole"), [("encoder", True), ("decoder", True), ("cross", True), ("cross", False)])
+def test_a_window_of_all_rows_and_columns_is_the_whole(kind: Kind, whole: bool) -> None:
+    reading, _ = transformer_reading(60, 40)
+    found = sublayer(reading, kind, 0, 0)
+    sizes = (len(found.query_tokens), len(found.key_tokens))
+    window = found.window((0, sizes[0]), (0 if whole else 5, sizes[1]))
+    assert window.sizes == sizes and window.whole is whole
+    assert float(window.outside.max()) == 0 if whole else window.outside.max() > 0.01

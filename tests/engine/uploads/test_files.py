@@ -18,8 +18,11 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from engine.errors import InputError
+from engine.huggingface.memory import shown_bytes
 from engine.uploads import checks
 from engine.uploads.files import read_upload
+from engine.uploads.npz import MOST_RATIO, UNPACKED_FREELY
+from engine.uploads.tokens import LONGEST_TOKEN, MOST_TOKENS
 from tests.engine.uploads.made import archive, attention, npy, npy_header, npz, read, refused
 
 TOKENS = np.array(["a", "b", "c"])
@@ -77,7 +80,7 @@ def test_more_than_the_limit_is_refused_by_what_the_directory_says():
     content = bytearray(archive(("encoder.npy", MAP), NAMES))
     place = content.index(b"PK\x01\x02")
     content[place + 24 : place + 28] = struct.pack("<I", 2**31)  # the size when unpacked
-    refused("2,048 MB", "512 MB", content=bytes(content))
+    refused("2.1 GB", "500 MB", content=bytes(content))
 
 
 def test_a_directory_that_lies_gives_nothing_away():
@@ -271,7 +274,22 @@ def test_the_file_itself_may_be_too_large(monkeypatch):
     from engine.uploads import arrays
 
     monkeypatch.setattr(arrays, "MOST_BYTES", 100)
-    refused("MB is the most", encoder=attention(3, 3), tokens=TOKENS)
+    refused("100 bytes is the most", encoder=attention(3, 3), tokens=TOKENS)
+
+
+def test_the_document_states_the_limits():
+    document = Path(__file__).resolve().parents[3] / "docs" / "uploaded-attention.md"
+    limits = document.read_text("utf-8").split("## Limits")[1]
+    for limit in (
+        f"unpacked | {shown_bytes(checks.MOST_BYTES)},",
+        f"maps | {checks.MOST_CELLS:,}: 5 maps of 5,000 × 5,000",
+        f"file | {checks.MOST_ARRAYS}:",
+        f"text | {MOST_TOKENS:,} |",
+        f"token | {LONGEST_TOKEN};",
+        f"{MOST_RATIO} times, beyond {shown_bytes(UNPACKED_FREELY)}",
+    ):
+        assert limit in limits
+    assert checks.MOST_CELLS == 5 * 5_000**2 and shown_bytes(4 * checks.MOST_CELLS) == "500 MB"
 
 
 def test_messages_name_files_without_their_length():

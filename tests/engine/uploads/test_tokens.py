@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.analysis import merge_words
+from engine.pieces import shown
 from engine.types import Tokens
 from engine.uploads.tokens import LONGEST_TOKEN, tokens_of
 from tests.engine.huggingface import tiny
@@ -32,7 +33,7 @@ def words(tokens: Tokens) -> list[str]:
     [
         ("the cat ##s sat .", "the cats sat .", "the cat+s sat ."),
         ("▁The ▁ca ts ▁do n ' t .", "The cats don't.", "The ca+ts do+n+'+t ."),
-        ("The Ġca ts Ġdon 't , Ċ", "The cats don't,\n", "The ca+ts don+'t , \n"),
+        ("The Ġca ts Ġdon 't , Ċ", "The cats don't,\n", "The ca+ts don+'t , ↵"),
         ("the</w> ca ts</w>", "the cats ", "the ca+ts"),
         ("the ca@@ ts", "the cats ", "the ca+ts"),
         ("the cats don't", "the cats don't", "the cats don't"),
@@ -43,7 +44,7 @@ def words(tokens: Tokens) -> list[str]:
 def test_marks_say_where_words_begin(pieces, text, expected):
     found = made(pieces.split(" "))
     assert found.text == text and words(found) == expected.split(" ")
-    assert all(found.text[a:b] == label for (a, b), label in zip(found.spans, found.labels, strict=True))
+    assert all(shown(found.text[a:b]) == label for (a, b), label in zip(found.spans, found.labels, strict=True))
 
 
 def test_tokens_with_their_own_spaces():
@@ -58,7 +59,7 @@ def test_bytes_are_the_characters_they_stand_for():
     assert len(set(found.words[2:])) == 1
     assert made(["ä½ł", "å¥", "½"]).labels == ("你", "好 1/2", "好 2/2")
     assert made(["naïve", "café"]).labels == ("naïve", "café")  # no bytes of UTF-8
-    assert made(["Ġa", "å¥"]).labels == ("a", "\ufffd\ufffd")  # cut within a character
+    assert made(["Ġa", "å¥"]).labels == ("a", r"\xe5\xa5")  # cut within a character
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "byte_bpe", "metaspace_bpe", "unigram"])
@@ -148,13 +149,14 @@ def test_text_is_text_whatever_it_holds():
     found = made(hostile)
     assert found.labels == (
         "<script>alert(1)</script>",
-        "\ufffdtxt",
+        "txt",
         "a␀b",
         "\ufffd",
         "=1+1",
         "שלום",
         "👩\u200d👩\u200d👧",
     )
+    assert made({"tokens": ["a", "b"], "labels": ["\u202etxt", "\x1b"]}).labels == ("\ufffdtxt", "␛")
     found.text.encode()  # no half of a surrogate pair is left
 
 

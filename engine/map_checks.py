@@ -1,4 +1,4 @@
-"""The memory that all attention maps of one text take, asked before they are made."""
+"""What is asked of attention maps: before they are made whether they fit, and afterwards whether they are numbers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import math
 from collections.abc import Mapping
 from typing import Protocol
 
-from engine.errors import InputTooLong
+import numpy as np
+
+from engine.errors import InputTooLong, Unsupported
 from engine.huggingface.memory import shown_bytes
 from engine.types import Kind
 
 MOST = 2**30  # bytes of all maps of a text
 FLOAT32 = 4  # bytes
+NOT_FINITE = (
+    "What this model computes are not finite numbers: its weights are damaged, or half precision is too narrow. Open "
+    "it in float32, or copy its files again."
+)
 
 
 class Sizes(Protocol):
@@ -45,3 +51,13 @@ def check_maps(sizes: Sizes, lengths: Mapping[Kind, tuple[int, int]]) -> None:
         f"{shown_bytes(MOST)} is the most. Shorten the text to about {most:,} tokens, or look at it under “Long text” "
         "on the page “Your model”."
     )
+
+
+def check_finite(weights: np.ndarray) -> None:
+    """Whether weights are numbers.
+
+    Raises:
+        Unsupported: some are not.
+    """
+    if not np.isfinite(weights.sum(dtype=np.float64)):
+        raise Unsupported(NOT_FINITE)
