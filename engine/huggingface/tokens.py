@@ -15,7 +15,7 @@ from engine.pieces import Span, labels_of, replaced, spelled, words_of
 from engine.text import BOUNDARY
 from engine.types import Tokens
 
-LONGEST = 1_000_000  # characters: more are refused before they are tokenized
+LONGEST = 100_000  # characters: more are refused before they are tokenized
 Frame = tuple[tuple[int, int], ...]  # ids around texts, each with its segment; −1 and −2 where the texts stand
 _FIRST, _SECOND = -1, -2
 _BARE: Frame = ((_FIRST, 0),)

@@ -86,6 +86,8 @@ def failing(runner: Runner, device: str, error: Exception) -> Runner:
     """A runner whose encoder raises."""
 
     class Failing:
+        config = runner.model.config
+
         def encode(self, source: torch.Tensor) -> None:
             raise error
 
