@@ -248,26 +248,15 @@ def likely_row(tokens: Tokens) -> int:
 
 def _one_head(compared: QueryKey, head: int) -> QueryKey:
     """One head of the first text, float32 copies on the CPU: the forward's own tensors are let go."""
-    key_head = head // compared.groups
+    one = compared.of_heads([head])
     return replace(
-        compared,
-        query=_kept(compared.query[:1, head : head + 1]),
-        key=_kept(compared.key[:1, key_head : key_head + 1]),
-        mask=_of_head(compared.mask, head),
-        bias=_of_head(compared.bias, head),
-        sinks=None if compared.sinks is None else _kept(compared.sinks[head : head + 1]),
+        one,
+        query=_kept(one.query[:1]),
+        key=_kept(one.key[:1]),
+        mask=None if one.mask is None else _kept(one.mask[:1]),
+        bias=None if one.bias is None else _kept(one.bias[:1]),
+        sinks=None if one.sinks is None else _kept(one.sinks),
     )
-
-
-def _of_head(values: Tensor | None, head: int) -> Tensor | None:
-    """What is broadcast over (B, H, Q, K), of one head of the first text."""
-    if values is None:
-        return None
-    if values.ndim >= 3 and values.shape[-3] > 1:
-        values = values[..., head : head + 1, :, :]
-    if values.ndim == 4:
-        values = values[:1]
-    return _kept(values)
 
 
 def _kept(values: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -45,6 +45,13 @@ class QueryKey:
     def groups(self) -> int:
         """How many query heads share one key head; 1 where none do."""
         return self.query.shape[1] // self.key.shape[1]
+
+    def of_heads(self, heads: Sequence[int]) -> QueryKey:
+        """The same of some query heads, each with a key head of its own."""
+        query, key = self._of(heads, None)
+        parts = [None if part is None else _part(part, heads, None) for part in (self.mask, self.bias)]
+        sinks = None if self.sinks is None else self.sinks[list(heads)]
+        return replace(self, query=query, key=key, mask=parts[0], bias=parts[1], sinks=sinks)
 
     def logits(self, heads: Sequence[int] | None = None, rows: tuple[int, int] | None = None) -> Tensor:
         """What the softmax is taken of: q·k·scaling with bias, cap and masks; −∞ where looking is forbidden.

@@ -72,6 +72,14 @@ def test_some_heads_and_rows_are_a_part_of_all(seen):
 
 
 @every_kind
+def test_some_heads_by_themselves_are_those_of_all(seen):
+    few = seen.of_heads([3, 0])
+    assert few.groups == 1 and few.heads == few.key.shape[1] == 2
+    torch.testing.assert_close(few.weights(), by_hand(seen)[:, [3, 0]])
+    torch.testing.assert_close(few.weights([1], (1, 4)), by_hand(seen)[:, [0], 1:4])
+
+
+@every_kind
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_weights_into_a_buffer(seen, dtype):
     """In place where that is possible; whatever was in the buffer, and whatever its type."""
