@@ -20,7 +20,7 @@ from engine.reduce import hide_special
 from engine.types import AttentionMap, LinkedPair, Tokens, Trace
 from pages import _shared
 from pages._address import IDENTITIES, NUMBER, POSITION, SWITCH, TEXT, Codec, choice
-from pages._cards import chosen_of, known_of, pick_one
+from pages._cards import chosen_of, known_of, no_longer, pick_one
 from pages._session import PageView
 from viz.components.alignments import Gold, Panel, Pin
 
@@ -144,7 +144,7 @@ def all_cards() -> list[ModelCard]:
 
 
 def chosen_cards(view: AlignView) -> list[ModelCard]:
-    """The models of the view; all where it names none."""
+    """The models of the view; all that ship where it names none that is there."""
     return chosen_of(view.models, all_cards())
 
 
@@ -177,6 +177,15 @@ def complete(view: AlignView, addressed: bool) -> tuple[AlignView, list[str]]:
     if addressed:
         said.append("The address holds no text: what you see is an example.")
     return replace(view, text=TEXT_ASKED), said
+
+
+def unloaded() -> list[str]:
+    """Go on without the view's models that are open no longer; what is to be said of them."""
+    view = VIEW.current()
+    said = [*filter(None, map(no_longer, view.models))]
+    if said:
+        VIEW.open(complete(view, addressed=False)[0])
+    return said
 
 
 def gold_pair(view: AlignView) -> LinkedPair | None:

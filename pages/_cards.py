@@ -8,12 +8,15 @@ from typing import Any
 
 import streamlit as st
 
+from engine import catalogue
 from engine.catalogue import ModelCard
 from pages._session import PageView
 
 Name = Callable[[ModelCard], str]
 _CHECKSUM = re.compile(r"@[0-9a-f]{8}$")
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
+LONGEST_NAME = 100  # characters of a name or an identity from an address, in a sentence
+OPEN_FIRST = "One of your own has to be opened first, on the page “Your model”."
 
 
 def name_in(identity: str) -> str:
@@ -27,14 +30,47 @@ def file_name(name: str) -> str:
 
 
 def chosen_of(identities: Sequence[str], cards: Sequence[ModelCard]) -> list[ModelCard]:
-    """Those that some identities name, in the order of `cards`; all that ship where none is named."""
+    """Those that some identities name, in the order of `cards`; all that ship where none of them is there."""
     names = {name_in(identity) for identity in identities}
-    return [card for card in cards if card.name in names] if names else shipped_of(cards)
+    return [card for card in cards if card.name in names] or shipped_of(cards)
 
 
 def shipped_of(cards: Sequence[ModelCard]) -> list[ModelCard]:
     """Those that ship: what a page begins with, whatever was opened here."""
     return [card for card in cards if card.path is None]
+
+
+def made_with(asked: str, card: ModelCard) -> str:
+    """What is to be said where a view was made with other weights than those shown; "" where it was made with these.
+
+    Args:
+        asked: `name@sha256[:8]` or a name, as an address has it; "" for none.
+        card: of the model that is shown.
+    """
+    if not asked or asked in (card.name, card.identity):
+        return ""
+    if not _is_there(name := name_in(asked)):
+        return (
+            f"There is no model “{name[:LONGEST_NAME]}” here; what you see is computed with another one. {OPEN_FIRST}"
+        )
+    return f"This link was made with {asked[:LONGEST_NAME]}; what you see is computed with {card.identity}."
+
+
+def no_longer(shown: str, where: str = "on the page “Your model”") -> str:
+    """What is to be said of a model that was shown and has been unloaded since; "" where it is still there.
+
+    Args:
+        shown: its identity; "" for none.
+        where: it can be opened again.
+    """
+    name = name_in(shown)
+    if not name or _is_there(name):
+        return ""
+    return f"{name[:LONGEST_NAME]} is no longer open here. Open it again {where}."
+
+
+def _is_there(name: str) -> bool:
+    return any(card.name == name for card in catalogue.cards())
 
 
 def known_of(identities: Sequence[str], cards: Sequence[ModelCard], noun: str) -> tuple[tuple[str, ...], list[str]]:
@@ -45,15 +81,15 @@ def known_of(identities: Sequence[str], cards: Sequence[ModelCard], noun: str) -
         cards: that there are.
         noun: what one is called.
     """
-    there, said = {card.name: card.identity for card in cards}, []
+    there, known, said = {card.name: card for card in cards}, [], []
     for identity in identities:
         name = name_in(identity)
-        if name not in there:
-            said.append(f"There is no {noun} “{name[:40]}”; it was left out.")
-        elif identity not in (name, there[name]):
-            said.append(f"This link was made with {identity[:60]}; what you see is computed with {there[name]}.")
-    known = tuple(there[name] for name in map(name_in, identities) if name in there)
-    return known or tuple(card.identity for card in shipped_of(cards)), said
+        if name in there:
+            known.append(there[name].identity)
+            said.append(made_with(identity, there[name]))
+        else:
+            said.append(f"There is no {noun} “{name[:LONGEST_NAME]}” here; it was left out. {OPEN_FIRST}")
+    return tuple(known) or tuple(card.identity for card in shipped_of(cards)), [*filter(None, said)]
 
 
 def pick_several(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -16,6 +17,7 @@ from pages._cloze_view import CANDIDATES, VIEW, language, larger, scale
 from viz.components.choices import ChoiceRow, Columns, choices, choices_data, percentage, taken_in
 
 KEY = "cloze candidates"
+MANY = 4  # blanks from which on their names need several lines
 FILLINGS = {"none": "Leave open", "at once": "All at once", "one by one": "One by one"}
 FILLING_HELP = (
     "**All at once**: every blank by one pass, none knows what the others get; this is how BERT was trained. "
@@ -98,7 +100,8 @@ def candidates(given: ClozeInput, blanks: Sequence[Blank], theme: viz.Theme) -> 
     if len(blanks) > 1:
         key = VIEW.key("blank")
         st.session_state[key] = number
-        st.segmented_control(
+        pick = partial(st.pills, wrap=True) if len(blanks) >= MANY else st.segmented_control
+        pick(
             "Blank",
             range(len(blanks)),
             format_func=lambda i: _shared.literal(names[i]),

@@ -14,7 +14,7 @@ from engine.cloze import Cloze
 from engine.cloze_text import ClozeInput
 from engine.errors import EmptyInput, InputError, InputTooLong, UnknownCharacters
 from engine.noise import SHARE, NoiseKind
-from pages import _shared
+from pages import _cards, _shared
 from pages._address import NUMBER, NUMBERS, SWITCH, TEXT, Codec, Form, Invalid, choice
 from pages._address import SHARE as A_SHARE
 from pages._cards import name_in
@@ -203,14 +203,10 @@ def ends(given: ClozeInput) -> str:
     return ", ".join(dict.fromkeys(label for label, special in found if special))
 
 
-def meet(card: ModelCard) -> None:
-    """Another model was chosen in the menu: the text and its masks stay, pieces that were put in are none of its."""
-    before = st.session_state.get("cloze model", card.identity)
-    st.session_state["cloze model"] = card.identity
-    if before != card.identity and VIEW.current().model == before:
-        look = without_pins(VIEW.current().look)
-        VIEW.change(model=card.identity, taken=(), blank=0, filling="none", look=look)
-        VIEW.touch()
+def meet(card: ModelCard) -> str:
+    """Another model keeps the text and its masks, pieces that were put in are none of its (`PageView.meet`)."""
+    look = without_pins(VIEW.current().look)
+    return VIEW.meet(card.identity, taken=(), blank=0, filling="none", look=look)
 
 
 def made_with(card: ModelCard, view: ClozeView) -> str:
@@ -218,12 +214,10 @@ def made_with(card: ModelCard, view: ClozeView) -> str:
 
     Ids that were put in are those of another vocabulary where the model itself is another.
     """
-    if not view.model or view.model == card.identity:
-        return ""
-    if name_in(view.model) != card.name and view.taken:
+    if view.model and name_in(view.model) != card.name and view.taken:
         VIEW.change(taken=())
         VIEW.touch()
-    return f"This link was made with {view.model[:60]}; what you see is computed with {card.identity}."
+    return _cards.made_with(view.model, card)
 
 
 def larger(theme: viz.Theme) -> viz.Theme:

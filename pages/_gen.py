@@ -15,7 +15,7 @@ from engine.errors import InputError
 from engine.generator import Generator
 from pages import _shared
 from pages._address import NUMBERS, POSITION, SWITCH, TEXT, Codec, Form, Invalid, choice
-from pages._cards import name_in, shipped_of
+from pages._cards import made_with, name_in, no_longer, shipped_of
 from pages._gen_examples import PROMPTS
 from pages._permalink import LOOK, View, without_pins
 from pages._search import COUNT, DECIMAL
@@ -179,17 +179,9 @@ def card_of(view: GenView) -> ModelCard:
 
 def complete(view: GenView, addressed: bool) -> tuple[GenView, list[str]]:
     """A view with a prompt and a model that is there, and what is to be said of it."""
-    said = []
+    name, card = name_in(view.model), card_of(view)
     there = {card.name: card for card in all_cards()}
-    name = name_in(view.model)
-    if view.model and name not in there:
-        said.append(
-            f"There is no model “{name[:40]}” here; what you see is computed with another one. One of your own has to "
-            "be opened first, on the page “Your model”."
-        )
-    elif view.model and view.model not in (name, there[name].identity):
-        said.append(f"This link was made with {view.model[:60]}; what you see is computed with {there[name].identity}.")
-    card = card_of(view)
+    said = [*filter(None, [made_with(view.model, there.get(name, card))])]
     if card.name != name:  # ids of one model mean nothing to another
         view = replace(view, taken=(), branches=(), kept=(), gone=())
     view = replace(view, model=card.identity)
@@ -213,6 +205,15 @@ def switch(card: ModelCard) -> None:
         model=card.identity, taken=taken, branches=branches, kept=(), gone=(), look=without_pins(view.look)
     )  # fmt: skip
     VIEW.touch()
+
+
+def unloaded() -> list[str]:
+    """Go on with another model where the view's is open no longer; what is to be said of that."""
+    view = VIEW.current()
+    said = [*filter(None, [no_longer(view.model)])]
+    if said:
+        switch(card_of(view))
+    return said
 
 
 def open_section(section: Section) -> None:

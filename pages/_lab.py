@@ -147,14 +147,10 @@ def complete(view: LabView, addressed: bool) -> tuple[LabView, list[str]]:
     return replace(view, first=pair.first, second=pair.second), said
 
 
-def meet(card: ModelCard) -> None:
-    """Another model was chosen in the menu: it says something else, and its heads are others."""
-    before = st.session_state.get("lab model", card.identity)
-    st.session_state["lab model"] = card.identity
-    if before != card.identity and VIEW.current().model == before:
-        said = {name: getattr(CODEC.fresh, name) for name in ("french", "french2", "prefix", "left", "right")}
-        VIEW.change(model=card.identity, head=None, off=(), **said)
-        VIEW.touch()
+def meet(card: ModelCard) -> str:
+    """Another model says something else, and its heads are others; the identity of the one before (`PageView.meet`)."""
+    said = {name: getattr(CODEC.fresh, name) for name in ("french", "french2", "prefix", "left", "right")}
+    return VIEW.meet(card.identity, head=None, off=(), **said)
 
 
 def ask(first: str, second: str) -> None:

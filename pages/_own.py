@@ -11,7 +11,7 @@ from engine import catalogue
 from engine.catalogue import ModelCard
 from engine.types import Kind
 from pages._address import NUMBER, POSITION, SWITCH, TEXT, Codec, choice
-from pages._cards import name_in
+from pages._cards import LONGEST_NAME, made_with, name_in, no_longer
 from pages._permalink import LOOK, View, without_pins
 from pages._session import PageView
 
@@ -139,11 +139,21 @@ def complete(view: OwnView, addressed: bool) -> tuple[OwnView, list[str]]:
         return view, []
     if name not in there:
         st.session_state[LINKED] = view
-        said = f"This link shows {name[:80]}, which is not open here. Open it below, and the view of the link follows."
-        return replace(view, section="open"), [said]
-    now = there[name].identity
-    if view.model in (name, now):
-        return replace(view, model=now), []
-    return replace(view, model=now), [
-        f"This link was made with {view.model[:100]}; what you see is computed with {now}."
-    ]
+        shown = name[:LONGEST_NAME]
+        said = f"This link shows {shown}, which is not open here. Open it below, and the view of the link follows."
+        return replace(view, section="open", model="", **NO_HEAD), [said]
+    card = there[name]
+    return replace(view, model=card.identity), [*filter(None, [made_with(view.model, card)])]
+
+
+def unloaded() -> list[str]:
+    """Offer to open the view's model again where a section shows it and it is open no longer; what is to be said."""
+    view = VIEW.current()
+    said = no_longer(view.model, "below, and what you saw follows")
+    if not said or view.section not in (*OF_MODEL, "open"):
+        return []
+    if view.section == "open":  # which lists those that are open
+        VIEW.change(model="", **NO_HEAD)
+        return []
+    VIEW.open(complete(view, addressed=False)[0])
+    return [said]

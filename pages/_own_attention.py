@@ -17,18 +17,13 @@ from engine.saliency import SIDES, Saliency
 from engine.types import Trace
 from pages import _gradient, _own_save, _shared, _views
 from pages._host import Host, host_of
-from pages._own import VIEW, ask, pick_model
+from pages._own import VIEW, pick_model
+from pages._own_text import box
 from pages._permalink import View
 from pages._shown import NAMES
 
-EXAMPLE = "The animal didn't cross the street because it was too tired."
 ONE_TEXT: Mapping[str, str] = {"encoder": "Text → text", "decoder": "Text → text before"}
 """What the maps of a model with one text are called."""
-SECONDS: Mapping[str, tuple[str, str]] = {
-    "cross": ("Output, if you force one", "Empty: what the model itself says"),
-    "encoder": ("Second text, if any", "Read after the first, as another segment"),
-}
-"""The box of the second text, by the first of these kinds of maps that a model has."""
 
 
 def draw(theme: viz.Theme) -> None:
@@ -42,26 +37,6 @@ def draw(theme: viz.Theme) -> None:
     for note in trace.notes:
         st.info(_shared.literal(note))
     _views.explore(card, trace, theme, partial(below, card, trace), host_of_model(card, trace))
-
-
-def box(card: ModelCard) -> tuple[str, str]:
-    """What the model reads, and its second text, "" where it has none."""
-    state, view = st.session_state, VIEW.current()
-    text, second = EXAMPLE if view.text is None else view.text, view.second or ""
-    if state.get("own asked") != (text, second) or "own text box" not in state or "own second box" not in state:
-        state["own text box"], state["own second box"] = state["own asked"] = (text, second)
-    asked = next((SECONDS[kind] for kind in SECONDS if kind in card.supports), None)
-    with st.form("own form", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_area("Text", key="own text box", height=68, placeholder="Type or paste a text")
-        if asked is not None:
-            st.text_area(asked[0], key="own second box", height=68, placeholder=asked[1])
-        st.form_submit_button("Show", type="primary", on_click=_ask)
-    return text, second if asked is not None else ""
-
-
-def _ask() -> None:
-    state = st.session_state
-    ask(state["own text box"], state.get("own second box", "").strip() or None)
 
 
 def host_of_model(card: ModelCard, trace: Trace) -> Host:

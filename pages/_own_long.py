@@ -16,8 +16,9 @@ from engine.long_text.overview import Estimate, Overview, estimate, long_reading
 from engine.long_text.tables import overview_csv, overview_npz
 from engine.types import Kind
 from pages import _own_window, _shared
-from pages._cards import file_name
+from pages._cards import file_name, name_in
 from pages._own import NO_PLACES, VIEW, ask, pick_model
+from pages._own_text import box
 from pages._own_window import scale
 from pages._permalink import without_pins
 from pages._shown import NAMES
@@ -26,14 +27,14 @@ from viz.components.grid import grid, grid_data
 LARGEST_FILE = 1_000_000  # bytes of a text file
 WANTED = "own long wanted"  # in the session: the text whose overview was asked for
 ABOUT = (
-    "All weights of a long text do not fit into memory. One pass gives each layer's queries and keys; weights are "
+    "All weights of a long text may not fit into memory. One pass gives each layer's queries and keys; weights are "
     "computed from them block by block, and of each block of tokens the largest is kept. Of what you click, the exact "
     "weights are computed again."
 )
 CELLS = (
     "Each cell is the largest weight of a block of tokens. What heads are called: **first token** with the mean weight "
     "on it (an attention sink), **near** with the mean distance in tokens, **broad** with the entropy as a share of "
-    "that of even attention."
+    "that of even attention, **mixed** those that are none of these."
 )
 
 
@@ -47,7 +48,7 @@ def draw(theme: viz.Theme) -> None:
             st.file_uploader("Text file (.txt, UTF-8)", type=["txt"], key="own long file", on_change=_take_file)
     if problem := st.session_state.pop("own long problem", None):
         st.error(_shared.literal(problem))
-    text, second = _box(card)
+    text, second = box(card, example(), name="own long", height=120, button="Read")
     planned: Estimate = _shared.computed(card, planned_of, text, second)
     for note in planned.notes:
         st.info(_shared.literal(note))
@@ -66,26 +67,6 @@ def draw(theme: viz.Theme) -> None:
 def example() -> str:
     """Our own story of some thousand words."""
     return (ASSETS / "long" / "harbour.txt").read_text("utf-8").strip()
-
-
-def _box(card: ModelCard) -> tuple[str, str]:
-    """What the model reads, and its second text, "" where it has none."""
-    state, view = st.session_state, VIEW.current()
-    text, second = example() if view.text is None else view.text, view.second or ""
-    if state.get("own long asked") != (text, second) or "own long box" not in state or "own long second" not in state:
-        state["own long box"], state["own long second"] = state["own long asked"] = (text, second)
-    translates = "cross" in card.supports
-    with st.form("own long form", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_area("Text", key="own long box", height=120, placeholder="Type or paste a text, as long as you like")
-        if translates:
-            st.text_area("Output, if you force one", key="own long second", height=120)
-        st.form_submit_button("Read", type="primary", on_click=_ask)
-    return text, second if translates else ""
-
-
-def _ask() -> None:
-    state = st.session_state
-    ask(state["own long box"], state.get("own long second", "").strip() or None)
 
 
 def _take_file() -> None:
@@ -200,7 +181,7 @@ def _heads(found: Overview, kind: Kind, chosen: tuple[int, int], theme: viz.Them
 
 
 def _save(found: Overview) -> None:
-    name = f"{file_name(found.request.model)}-overview"
+    name = f"{file_name(name_in(found.request.model))}-overview"
     with st.popover("Save the overview", icon=":material/download:"), st.container(horizontal=True):
         st.download_button(
             "Heads, CSV",

@@ -19,9 +19,10 @@ from engine.neurons import (
 from engine.reading import Reading
 from engine.types import Kind
 from pages import _shared
+from pages._cards import file_name, name_in
 from pages._gen_text import texts_of
 from pages._own import NO_PLACES, VIEW, OwnView, pick_model
-from pages._own_attention import box
+from pages._own_text import box
 from pages._shown import NAMES
 from viz.components.neurons import (
     listed_keys,
@@ -99,7 +100,7 @@ def _number(label: str, field: str, names: list[str], asked: int) -> int:
         range(len(names)),
         format_func=names.__getitem__,
         key=key,
-        width=115 if max(map(len, names)) < 12 else 240,
+        width=round((115 if max(map(len, names)) < 12 else 240) * _scale()),
         on_change=lambda: VIEW.change(**{field: st.session_state[key]}),
     )
     return chosen
@@ -195,9 +196,7 @@ def _save(found: Neurons, card: ModelCard, theme: viz.Theme) -> None:
 
 
 def _file_name(found: Neurons) -> str:
-    model = "".join(
-        letter if letter.isalnum() or letter in "-." else "-" for letter in found.request.model.split("@")[0]
-    )
+    model = file_name(name_in(found.request.model))
     return f"{model}-{found.kind}-layer-{found.layer + 1}-head-{found.head + 1}"
 
 

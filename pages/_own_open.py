@@ -10,7 +10,7 @@ import streamlit as st
 import viz
 from engine.catalogue import Capability, ModelCard
 from engine.errors import SaccadeError
-from engine.huggingface.estimate import Architecture, Estimate
+from engine.huggingface.estimate import Estimate
 from engine.huggingface.memory import shown_bytes
 from engine.huggingface.source import Policy, listed
 from engine.opened import STORE, Opened
@@ -41,13 +41,8 @@ PLACES: Mapping[str, tuple[str, str, frozenset[Capability], str]] = {
     "memorization": ("Memorization", "history", frozenset({"complete"}), "networks"),
 }
 """Pages that show a model which can do something: title, icon, what it has to do, and the address's name for it."""
-EXPECTED: Mapping[Architecture, str] = {
-    "encoder": "Attention, Neurons and Long text here; the page Cloze, if it was trained to restore masked words.",
-    "decoder": "Attention, Neurons and Long text here; the page Generate.",
-    "encoder-decoder": (
-        "Attention, Neurons and Long text here; the pages Translate, Coreference, Beam search and Alignment."
-    ),
-}
+SECTIONS = {"attention": "Attention", "neurons": "Neurons", "long": "Long text"}
+"""Sections of this page for a model that reads a text."""
 
 
 def draw(theme: viz.Theme) -> None:
@@ -121,11 +116,9 @@ def _card(looked: Looked) -> None:
         st.markdown(f"**{_shared.literal(looked.located.name)}**: {_shared.literal(found.architecture)}")
         with st.container(key="numbers"):
             st.table([facts(found)], hide_index=True)
-        for sentence in found.sentences():
-            if "does not fit" in sentence:
-                st.warning(_shared.literal(sentence))
-        if found.kind is not None:
-            st.caption(f"What it will serve: {EXPECTED[found.kind]}")
+        if found.problem:
+            st.warning(_shared.literal(found.problem))
+        st.caption(served(found.supports))
         place = st.empty()
         with st.container(horizontal=True):
             there = looked.located.name in STORE
@@ -140,7 +133,7 @@ def _card(looked: Looked) -> None:
             except SaccadeError as reason:
                 st.error(_shared.literal(str(reason)))
                 return
-            _show(card)
+            _show(card, lead_on=there)
 
 
 def facts(found: Estimate) -> dict[str, str]:
@@ -156,12 +149,25 @@ def facts(found: Estimate) -> dict[str, str]:
         "layers × heads": sizes or "no attention",
         "key/value heads": keys,
         "tokens at once": f"{found.context:,}" if found.context else "no limit",
+        "sliding window": f"{found.window:,} tokens, in some layers or all" if found.window else "none",
         "all maps of 100 tokens": shown_bytes(found.map_bytes(100)),
     }
 
 
-def _show(card: ModelCard) -> None:
-    """Begin with a model that was just opened: here, in the menus of other pages, and in the link that asked for it."""
+def served(supports: frozenset[Capability]) -> str:
+    """The sections of this page and the other pages that a model will be on."""
+    here = [*SECTIONS.values()] if "read" in supports else []
+    pages = [f"the page {title}" for title, _, needs, _ in PLACES.values() if needs <= supports]
+    return f"What it will serve: {', '.join([*here, *pages])}."
+
+
+def _show(card: ModelCard, *, lead_on: bool) -> None:
+    """Begin with a model: here, in the menus of other pages, and in the link that asked for it.
+
+    Args:
+        card: of the model, which is open.
+        lead_on: whether its attention is shown at once; of one that was just opened the list says first what it can do.
+    """
     state = st.session_state
     state.pop(LOOKED, None)
     state["model"] = card.name
@@ -169,7 +175,8 @@ def _show(card: ModelCard) -> None:
     if linked is not None and name_in(linked.model) == card.name:
         VIEW.change(**{name: getattr(linked, name) for name in VIEW.codec.forms} | {"model": card.identity})
     else:
-        VIEW.change(model=card.identity, **NO_HEAD)
+        section = "attention" if lead_on and "read" in card.supports else "open"
+        VIEW.change(model=card.identity, section=section, **NO_HEAD)
     VIEW.touch()
     st.rerun()
 
@@ -178,8 +185,9 @@ def _show(card: ModelCard) -> None:
 
 
 def _list() -> None:
-    """The models that are open, with what each page does with them."""
-    there = STORE.opened()
+    """The models that are open, that of the view first, with what each page does with them."""
+    own = VIEW.current().model
+    there = sorted(STORE.opened(), key=lambda one: one.card.identity != own)
     if not there:
         st.caption("No model of your own is open yet. The models that ship can be looked at under Attention too.")
         return
@@ -207,7 +215,7 @@ def _opened(one: Opened) -> None:
             st.caption(_shared.literal(note))
         with st.container(horizontal=True, vertical_alignment="center"):
             if "read" in card.supports:
-                for section, title in (("attention", "Attention"), ("neurons", "Neurons"), ("long", "Long text")):
+                for section, title in SECTIONS.items():
                     st.button(
                         title,
                         key=f"own {section} {card.name}",

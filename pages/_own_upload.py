@@ -31,8 +31,9 @@ TITLE = 80  # characters of what a file is called
 SIZES = (128, 256, 512)  # tokens at once: a heatmap of 256 × 256 takes two seconds
 SIZE = "own upload size"
 UPLOADER, READ, TRACE, PROBLEM = "own upload", "own upload read", "own upload trace", "own upload problem"
-WANTED = "own upload example"
-"""Where the session keeps the uploader, which files it has read, what came of them, what went wrong, and a wish."""
+WANTED, EMPTIED = "own upload example", "own upload emptied"
+"""Where the session keeps the uploader, which files it has read, what came of them, what went wrong, a wish, and how
+often the uploader was emptied."""
 
 ABOUT = (
     "Maps that another program saved: an **NPZ** file, or **safetensors** with the tokens in its metadata or in a "
@@ -75,7 +76,7 @@ def _controls() -> None:
         "Attention file (and its tokens.json)",
         type=["npz", "safetensors", "json"],
         accept_multiple_files=True,
-        key=UPLOADER,
+        key=_uploader(),
         help="One file of maps, and a JSON file where it has no tokens itself.",
     )
     card = _example_card()
@@ -116,13 +117,24 @@ def _example_bytes(runner: Runner) -> bytes:
     return upload_bytes(runner.trace(EXAMPLE))
 
 
+def _uploader() -> str:
+    """The uploader's key: each is a new one, that lists no files."""
+    return f"{UPLOADER} {st.session_state.get(EMPTIED, 0)}"
+
+
+def _empty() -> None:
+    st.session_state[EMPTIED] = st.session_state.get(EMPTIED, 0) + 1
+
+
 def _want_example() -> None:
     st.session_state[WANTED] = True
+    _empty()
 
 
 def _close() -> None:
     for name in (TRACE, PROBLEM):
         st.session_state.pop(name, None)
+    _empty()
     VIEW.change(look=View())
 
 
@@ -130,7 +142,7 @@ def _take() -> None:
     """Read what the uploader holds, once, or the example; what cannot be used leaves what is shown."""
     if st.session_state.pop(WANTED, False) and (card := _example_card()) is not None:
         _open({FILE: example_file(card)})
-    files = st.session_state.get(UPLOADER) or []
+    files = st.session_state.get(_uploader()) or []
     names = [file.file_id for file in files]
     if names == st.session_state.get(READ, []):
         return
@@ -143,7 +155,11 @@ def _take() -> None:
 
 def _contents(files: list[st.runtime.uploaded_file_manager.UploadedFile]) -> dict[str, bytes]:
     """Content by name; two files of one name stay two."""
-    return {file.name if i == 0 else f"{file.name} ({i + 1})": file.getvalue() for i, file in enumerate(files)}
+    found: dict[str, bytes] = {}
+    for i, file in enumerate(files):
+        before = sum(one.name == file.name for one in files[:i])
+        found[f"{file.name} ({before + 1})" if before else file.name] = file.getvalue()
+    return found
 
 
 def _open(files: dict[str, bytes]) -> None:

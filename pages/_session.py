@@ -11,6 +11,8 @@ import streamlit as st
 from pages._address import Codec, fits
 
 V = TypeVar("V")
+OF_MODELS = frozenset({"model", "models", "networks"})
+"""What addresses call the models that are shown: a link that only opens a page with one holds nothing else."""
 
 
 class PageView(Generic[V]):
@@ -69,7 +71,7 @@ class PageView(Generic[V]):
 
         Args:
             complete: fills what a view cannot be without, and says what it filled; it is told whether there was an
-                address at all.
+                address that asked for more than models.
         """
         state, address = st.session_state, st.query_params.to_dict()
         acted = state.pop("acted", False)
@@ -80,10 +82,28 @@ class PageView(Generic[V]):
         if self.name in state and (acted or not address or address == state.get(f"{self.name} address")):
             return []
         view, problems = self.codec.decode(address)
-        view, more = complete(view, bool(address))
+        view, more = complete(view, not address.keys() <= OF_MODELS)
         state[f"{self.name} address"] = address
         self.open(view)
         return [*problems, *more]
+
+    def meet(self, model: str, **fresh: Any) -> str:
+        """Another model is shown than before: one was chosen in the menu, or the one before is open no longer.
+
+        Args:
+            model: identity of the one that is shown now.
+            fresh: the fields of a view with a `model` that mean nothing to another one, as they are then.
+
+        Returns:
+            The identity of the one before; "" where it is the same, or the view is not the one that was shown with it.
+        """
+        state, key = st.session_state, f"{self.name} met"
+        before, state[key] = state.get(key, model), model
+        if before == model or self.current().model != before:  # type: ignore[attr-defined]
+            return ""
+        self.change(model=model, **fresh)
+        self.touch()
+        return str(before)
 
     def arriving(self) -> bool:
         """Whether a request file was opened that the whole page has still to show."""

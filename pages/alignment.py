@@ -34,6 +34,7 @@ from pages._align import (
     pinned_by,
     source_of,
     traces,
+    unloaded,
 )
 from pages._align_gold import leave_gold
 from pages._cards import pick_several
@@ -292,7 +293,7 @@ DRAW: Mapping[str, Callable[[Sequence[ModelCard], Mapping[str, Trace], viz.Theme
 def page() -> None:
     """Draw the page."""
     with _shared.errors_as_sentences():
-        problems = VIEW.arrive(complete)
+        problems = [*VIEW.arrive(complete), *unloaded()]
         view = VIEW.current()
         if view.presenter:
             st.html(f"<style>{LARGE}</style>")

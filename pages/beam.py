@@ -17,6 +17,7 @@ from engine.errors import InputError
 from engine.text import normalise
 from engine.types import BeamTree
 from pages import _beam_node, _beam_save, _beam_table, _shared
+from pages._cards import made_with, no_longer
 from pages._lab import PRESENTER
 from pages._languages import languages_of
 from pages._search import LONGEST, MOST_CANDIDATES, VIEW, SearchView, requests_of
@@ -280,24 +281,14 @@ def _stopped(trees: Sequence[BeamTree]) -> str:
     return text
 
 
-def meet(card: ModelCard) -> None:
-    """Another model was chosen in the menu: its trees are others, and no link was made with the one before."""
-    before = st.session_state.get("beam model", card.identity)
-    st.session_state["beam model"] = card.identity
-    if before != card.identity and VIEW.current().model == before:
-        VIEW.change(model=card.identity, forced=(), tree=0, node=-1, step=-1)
-        VIEW.touch()
-
-
 def page() -> None:
     """Draw the page."""
     with _shared.errors_as_sentences():
         card = _shared.pick_model("search")
         problems = VIEW.arrive(complete)
-        meet(card)
+        before = VIEW.meet(card.identity, forced=(), tree=0, node=-1, step=-1)  # its trees are others
         view = VIEW.current()
-        if view.model and view.model != card.identity:
-            problems.append(f"This link was made with {view.model}; what you see is computed with {card.identity}.")
+        problems += filter(None, [no_longer(before), made_with(view.model, card)])
         if view.presenter:
             st.html(f"<style>{LARGE}</style>")
         st.title("Beam search", anchor=False)

@@ -20,6 +20,7 @@ from pages import (
     _cloze_text,
     _shared,
 )
+from pages._cards import no_longer
 from pages._cloze_examples import Example, examples
 from pages._cloze_view import (
     VIEW,
@@ -167,9 +168,8 @@ def page() -> None:
     with _shared.errors_as_sentences():
         card = _shared.pick_model("cloze")
         problems = VIEW.arrive(complete)
-        meet(card)
-        if said := made_with(card, VIEW.current()):
-            problems.append(said)
+        before = meet(card)
+        problems += filter(None, [no_longer(before), made_with(card, VIEW.current())])
         view = VIEW.current()
         if view.presenter:
             st.html(f"<style>{LARGE}</style>")

@@ -12,6 +12,7 @@ from engine.mentions import Word, differing
 from engine.pairs import Pair, load_pairs
 from engine.verdict import Side, signed, verdict
 from pages import _lab, _lab_heads, _lab_interventions, _lab_many, _lab_measures, _lab_save, _shared
+from pages._cards import made_with, no_longer
 from pages._lab import VIEW
 from pages._languages import Languages, languages_of
 from pages._pair import PairShown, read_pair, side_of
@@ -244,10 +245,8 @@ def page() -> None:
     with _shared.errors_as_sentences():
         card = _shared.pick_model("translate", "interventions")
         problems = VIEW.arrive(_lab.complete)
-        _lab.meet(card)
-        view = VIEW.current()
-        if view.model and view.model != card.identity:
-            problems.append(f"This link was made with {view.model}; what you see is computed with {card.identity}.")
+        before, view = _lab.meet(card), VIEW.current()
+        problems += filter(None, [no_longer(before), made_with(view.model, card)])
         if view.presenter:
             st.html(f"<style>{LARGE}</style>")
         st.title("Coreference: what does “it” refer to?", anchor=False)

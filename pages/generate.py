@@ -19,7 +19,20 @@ from pages import (
     _gen_units,
     _shared,
 )
-from pages._gen import VIEW, GenView, Section, ask, card_of, checked, compared, complete, full, open_section, prompt_of
+from pages._gen import (
+    VIEW,
+    GenView,
+    Section,
+    ask,
+    card_of,
+    checked,
+    compared,
+    complete,
+    full,
+    open_section,
+    prompt_of,
+    unloaded,
+)
 from pages._gen_examples import PROMPTS
 from pages._gen_save import File
 
@@ -116,7 +129,7 @@ def box(view: GenView) -> None:
 def page() -> None:
     """Draw the page."""
     with _shared.errors_as_sentences():
-        problems = VIEW.arrive(complete)
+        problems = [*VIEW.arrive(complete), *unloaded()]
         problems = [*problems, *checked(VIEW.current()), *filter(None, [full()])]
         view = VIEW.current()
         if view.presenter:

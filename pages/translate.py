@@ -13,8 +13,10 @@ from engine.catalogue import ModelCard
 from engine.errors import InputError
 from engine.types import Trace
 from pages import _shared, _state, _views
+from pages._cards import made_with, no_longer
 from pages._permalink import CODEC, View
 from pages._presets import PRESETS
+from pages._session import OF_MODELS
 
 SENTENCE_ENDS = (".", "?", "!", '"', ")")
 # In the presenter mode; Streamlit measures in rem, and a heatmap's larger numbers need room.
@@ -37,7 +39,7 @@ def arrive(card: ModelCard) -> list[str]:
     """Take over the address, if the reader has come by one; returns what of it could not be used.
 
     A run that a button caused still carries the address of the view before, and a run without an address has nothing
-    to say: both leave the session as it is.
+    to say: both leave the session as it is, but for a model that was unloaded meanwhile.
     """
     state, address = st.session_state, st.query_params.to_dict()
     acted = state.pop("acted", False)
@@ -46,7 +48,7 @@ def arrive(card: ModelCard) -> list[str]:
     elif "asked" in state and (acted or not address or address == state.get("address")):
         state.setdefault("text", state["asked"])  # widgets forget what they held while another page was shown
         state.setdefault("own target", state["target"] or "")
-        return []
+        return [*filter(None, [no_longer(state.get("shown model", ""))])]
     else:
         view, problems = CODEC.decode(address)
         first = next(iter(PRESETS.values()))
@@ -54,12 +56,11 @@ def arrive(card: ModelCard) -> list[str]:
             view = first.view(card)
         elif "text" not in address:
             view = replace(view, text=first.text)
-            problems.append("The address holds no text: what you see is the first example.")
+            if not address.keys() <= OF_MODELS:
+                problems.append("The address holds no text: what you see is the first example.")
     state["address"] = address
-    if view.model and view.model != card.identity:
-        problems.append(f"This link was made with {view.model}; what you see is computed with {card.identity}.")
     _show(view)
-    return problems
+    return [*problems, *filter(None, [made_with(view.model, card)])]
 
 
 def _show(view: View) -> None:

@@ -8,7 +8,7 @@ import streamlit as st
 
 import viz
 from pages import _own_attention, _own_long, _own_neurons, _own_open, _own_save, _own_upload, _shared
-from pages._own import VIEW, OwnView, Section, complete
+from pages._own import OF_MODEL, VIEW, OwnView, Section, card_of, complete, unloaded
 
 LARGE = "html { font-size: 125%; } .st-key-heatmap > * { min-width: 50rem !important; }"
 SECTIONS: Mapping[Section, str] = {
@@ -57,7 +57,7 @@ def header(view: OwnView) -> None:
 def page() -> None:
     """Draw the page."""
     with _shared.errors_as_sentences():
-        problems = VIEW.arrive(complete)
+        problems = [*VIEW.arrive(complete), *unloaded()]
         view = VIEW.current()
         if view.presenter:
             st.html(f"<style>{LARGE}</style>")
@@ -66,7 +66,8 @@ def page() -> None:
         for problem in problems:
             st.warning(_shared.literal(problem))
         DRAW[view.section](_shared.theme())
-        VIEW.remember()
+        shown = {"model": card_of(VIEW.current()).identity} if view.section in OF_MODEL else {}
+        VIEW.remember(**shown)
         if view.section in WITH_LINK and not view.presenter:
             _own_save.menu()
 

@@ -23,11 +23,12 @@ SVG = "{http://www.w3.org/2000/svg}"
 Opened = Callable[..., Page]
 
 
-def attention() -> AttentionMap:
+def attention(words: tuple[str, ...] = WORDS) -> AttentionMap:
     """Random rows that sum to 1, some of them sharp."""
-    scores = np.random.default_rng(3).normal(scale=2.0, size=(LAYERS, HEADS, COUNT, COUNT))
+    count = len(words)
+    scores = np.random.default_rng(3).normal(scale=2.0, size=(LAYERS, HEADS, count, count))
     weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
-    tokens = Tokens("", WORDS, (), tuple(range(COUNT)), ((0, 0),) * COUNT, tuple(word == "</s>" for word in WORDS))
+    tokens = Tokens("", words, (), tuple(range(count)), ((0, 0),) * count, tuple(word == "</s>" for word in words))
     return AttentionMap("encoder", weights.astype(np.float32), tokens, tokens)
 
 
@@ -40,8 +41,8 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Opened]:
     context = browser.new_context(viewport={"width": 900, "height": 800}, offline=True, accept_downloads=True)
     problems: list[str] = []
 
-    def open_page(heads: tuple[int, ...] = (0, 1, 2), **view: object) -> Page:
-        data = lines_data(attention(), LinesView(layer=0, heads=heads, **view), start_id="1")  # type: ignore[arg-type]
+    def open_page(heads: tuple[int, ...] = (0, 1, 2), words: tuple[str, ...] = WORDS, **view: object) -> Page:
+        data = lines_data(attention(words), LinesView(layer=0, heads=heads, **view), start_id="1")  # type: ignore[arg-type]
         path = tmp_path / "lines.html"
         path.write_text(standalone_html("lines", data, title="t", note="n", theme=LIGHT), "utf-8")
         page = context.new_page()
@@ -171,6 +172,45 @@ def test_pointing_at_a_line_names_it(opened: Opened) -> None:
     tip = page.locator(".tip")
     expect(tip).to_be_visible()
     expect(tip).to_contain_text("head 1")
+
+
+def tops(page: Page, row: int) -> tuple[float, float]:
+    """Where the lines' canvas begins, and the middle of a row's token."""
+    canvas, word = page.locator("canvas.under").bounding_box(), token(page, "query", row).bounding_box()
+    assert canvas is not None and word is not None
+    return canvas["y"], word["y"] + word["height"] / 2
+
+
+def test_lines_stay_with_their_words_when_the_page_scrolls(opened: Opened) -> None:
+    page = opened(words=tuple(f"w{n}" for n in range(60)), heads=(0,), least=0.0)
+    first = token(page, "query", 0).bounding_box()
+    assert first is not None
+    page.mouse.move(450, 700)
+    page.mouse.wheel(0, 900)
+    page.wait_for_function("scrollY > 600")
+    top = tops(page, 0)[0]
+    assert abs(top - (first["y"] - page.evaluate("scrollY"))) < 2
+    row = next(n for n in range(60) if tops(page, n)[1] > 100)  # in view
+    box = page.locator("canvas.under").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 3, tops(page, row)[1])  # where its lines begin
+    expect(page.locator(".tip")).to_contain_text(f"w{row} →")
+    tip = page.locator(".tip").bounding_box()
+    assert tip is not None and 0 < tip["y"] - tops(page, row)[1] < 60
+
+
+def test_a_figure_with_a_scroll_bar_of_its_own_draws_the_rows_in_view(opened: Opened) -> None:
+    page = opened(words=tuple(f"w{n}" for n in range(180)), heads=(0,), least=0.0)
+    expect(page.locator(".figure.tall")).to_have_count(1)
+    still = tops(page, 0)[0]
+    page.locator(".figure").evaluate("figure => figure.scrollTop = 1500")
+    assert abs(tops(page, 0)[0] - still) < 2, "the canvas stays, and is drawn anew"
+    page.locator(".figure").scroll_into_view_if_needed()
+    row = next(n for n in range(180) if tops(page, n)[1] > 300)
+    box = page.locator("canvas.under").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 3, tops(page, row)[1])
+    expect(page.locator(".tip")).to_contain_text(f"w{row} →")
 
 
 def test_everything_can_be_done_by_keyboard(opened: Opened) -> None:

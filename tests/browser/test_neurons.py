@@ -31,7 +31,8 @@ theme = THEMES["dark" if st.checkbox("dark") else "light"]
 row = int(st.radio("row", ["3", "1"], horizontal=True))
 width = int(st.query_params.get("width", 4))
 count = int(st.query_params.get("keys", 5))
-labels = ("<s>", "The", "<b>x</b>", "شارع", "end", *(f"t{n}" for n in range(5, count)))
+times = int(st.query_params.get("times", 1))
+labels = ("<s>", "The", "<b>x</b>", "شارع", "end", *(f"t{n}" * times for n in range(5, count)))
 tokens = Tokens("", labels, (), tuple(range(count)), ((0, 0),) * count, (True,) + (False,) * (count - 1))
 query = torch.zeros(1, 1, count, width)
 key = torch.zeros(1, 1, count, width)
@@ -52,9 +53,23 @@ def take():
         taken.append(key)
 
 
-neurons(neurons_data(found, theme=theme), key="neurons", on_change=take)
+scale = float(st.query_params.get("scale", 1))
+neurons(neurons_data(found, theme=theme, scale=scale), key="neurons", on_change=take)
 st.text(f"taken {taken}")
 """
+
+CUT = """
+window.written = [];
+window.cut = [];
+const write = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+  const { actualBoundingBoxLeft: left, actualBoundingBoxRight: right } = this.measureText(text);
+  if (x - left < 0 || x + right > this.canvas.clientWidth) window.cut.push(text);
+  window.written.push(text);
+  write.call(this, text, x, y);
+};
+"""
+"""Notes every text, and those that reach over an edge of their canvas."""
 
 SECTION = """
 import streamlit as st
@@ -254,6 +269,31 @@ def test_it_fits_every_window(opened: Callable[..., Opened], width: int) -> None
         return key.top >= box.top - 1 && key.bottom <= box.bottom + 1; }"""
     assert tab.page.get_by_role("listbox").evaluate(seen)
     assert tab.figure.locator("canvas").evaluate("canvas => canvas.clientWidth") > 250
+
+
+@pytest.mark.parametrize(
+    ("scale", "width", "beside"), [(1, 390, False), (1, 900, True), (1.4, 1280, True), (2, 1280, False)]
+)
+def test_no_label_is_cut(opened: Callable[..., Opened], scale: float, width: int, beside: bool) -> None:
+    tab = opened("width=128&keys=40", width)
+    tab.page.add_init_script(CUT)
+    tab.page.goto(f"{tab.page.url.split('?')[0]}?width=128&keys=40&times=9&scale={scale}")
+    tab.key(0).wait_for(timeout=PATIENCE)
+    tab.said("taken []")
+    tab.page.add_style_tag(content=f"html {{ font-size: {100 if scale == 1 else 125}%; }}")
+    tab.page.get_by_role("button", name="All keys").click()
+    tab.page.evaluate("cut.length = 0")
+    tab.page.get_by_role("button", name="One key").click()
+    expect(tab.figure).to_be_visible()
+    assert tab.page.evaluate("cut") == [] and "<b>x</b>" in tab.page.evaluate("written")
+    tab.key(6).click()
+    tab.chosen(6)
+    assert tab.page.evaluate("cut") == []
+    names = [text for text in tab.page.evaluate("written") if text.startswith("t6")]
+    assert names and (scale == 2 or all(re.fullmatch("t6t6.*…", name) for name in names)), "too long for its margin"
+    list_box, figure = tab.page.get_by_role("listbox").bounding_box(), tab.figure.bounding_box()
+    assert list_box is not None and figure is not None
+    assert (figure["x"] > list_box["x"] + 10) is beside and (figure["y"] > list_box["y"] + 100) is not beside
 
 
 def test_many_keys_are_few_elements_and_the_chosen_one_is_in_view(opened: Callable[..., Opened]) -> None:

@@ -61,7 +61,7 @@ def test_from_a_long_text_to_a_window(section: Page, requested: list[str]) -> No
     section.mouse.click(*place)
     expect(section.get_by_text("two passages")).to_be_visible(timeout=PATIENCE)
     expect(section).to_have_url(re.compile(r"row=1[67]\d&column=3\d"))
-    expect(section.get_by_text(re.compile(r"put \d+% of their attention outside"))).to_be_visible()
+    expect(section.get_by_text(re.compile(r"puts \d+% of its attention outside"))).to_be_visible()
 
     grid = section.get_by_role("grid")
     frame = grid.bounding_box()

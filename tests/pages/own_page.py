@@ -105,5 +105,5 @@ def ask(page: AppTest, text: str, second: str | None = None) -> AppTest:
     """Type a text, and a second one, and have them shown."""
     page.text_area(key="own text box").set_value(text)
     if second is not None:
-        page.text_area(key="own second box").set_value(second)
-    return page.button(key="FormSubmitter:own form-Show").click().run()
+        page.text_area(key="own text second").set_value(second)
+    return page.button(key="FormSubmitter:own text form-Show").click().run()

@@ -144,7 +144,7 @@ def test_what_an_address_asks_in_vain_is_said_and_the_rest_is_shown(address: dic
 
 
 def test_an_address_without_a_text_shows_an_example_and_says_so() -> None:
-    page = opened(models=THREE)
+    page = opened(models=THREE, view="lines")
     assert "holds no text" in said(page.warning) and page.text_input(key="align box").value == TEXT_ASKED
 
 

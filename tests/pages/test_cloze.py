@@ -117,10 +117,20 @@ def test_all_blanks_are_filled_and_put_in(order):
 def test_one_blank_for_a_word_of_several_pieces():
     page = sound(opened(first="The zebra slept.", masked="3"))
     pieces = len(small().read("The zebra slept.", masked=(2,)).blanks)
-    assert pieces > 1 and len(page.segmented_control(key="cloze blank").options) == pieces
+    assert pieces > 1 and len(page.get_by_key("cloze blank").options) == pieces
     page = sound(page.toggle(key="cloze whole").set_value(True).run())
-    assert not [one for one in page.segmented_control if one.key == "cloze blank"]
+    assert "cloze blank" not in {one.key for one in (*page.segmented_control, *page.pills)}
     assert "several pieces" in received(page, "choices")[0]["total"]
+
+
+@pytest.mark.parametrize(("masks", "wraps"), [(3, False), (4, True), (12, True)])
+def test_many_blanks_have_lines_enough_for_their_names(masks, wraps):
+    page = sound(opened(first=" ".join(["the", "[MASK]"] * masks)))
+    made = {one.key: one for one in page.pills} if wraps else {one.key: one for one in page.segmented_control}
+    assert len(made["cloze blank"].options) == masks and len(received(page, "choices")) == 1
+    assert "cloze blank" not in {one.key for one in (page.segmented_control if wraps else page.pills)}
+    page = sound(made["cloze blank"].set_value(2).run())
+    assert received(page, "choices")[0]["name"].startswith("Candidates for blank 3")
 
 
 def test_pressing_masks_and_shows_words_and_empties_those_put_in():

@@ -15,6 +15,7 @@ from engine.noise import SHARE, noise
 from engine.opened import STORE
 from engine.restoration import restore
 from pages import _shared
+from pages._cards import OPEN_FIRST
 from pages._cloze_examples import examples
 from pages._cloze_pair import NOT_TOLD
 from pages._cloze_pronoun import HONEST, OF_ITS_OWN
@@ -107,7 +108,7 @@ def test_a_link_made_with_a_model_that_is_not_open_leaves_out_what_was_put_in():
     page = opened(first=f"The {MASK} sat.", taken="3.101", model="somebody/else@01234567")
     assert not page.exception and not page.error
     assert said(page.warning) == (
-        f"This link was made with somebody/else@01234567; what you see is computed with {CARD.identity}."
+        f"There is no model “somebody/else” here; what you see is computed with another one. {OPEN_FIRST}"
     )
     assert view(page).taken == () and received(page, "choices")
 

@@ -7,17 +7,21 @@ from dataclasses import replace
 
 import pytest
 import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 from engine.decoding.options import SampleOptions
 from engine.generator import Generator
 from engine.huggingface.source import Located
+from engine.models.trigram import Trigram
 from engine.opened import STORE
 from engine.prose_tokens import as_typed
 from pages import _shared
 from pages._gen import MOST_COMPARED
 from pages._gen_prompts import answer_probability
+from pages._gen_trigram import after_pair
 from tests.engine.huggingface.generating_cases import card, made
 from tests.pages.generate_page import (
+    CHARACTERS,
     GPT,
     address_of,
     changed,
@@ -88,8 +92,8 @@ def test_an_address_chooses_the_model_whose_name_has_a_slash(model):
 
 
 def test_tokens_are_taken_and_taken_back_and_branches_stay():
-    one = generator()
-    first, second, *_ = one.next_token(PROMPT, (), SampleOptions(1), 12).choices
+    found = generator().next_token(PROMPT, (), SampleOptions(1), 60)
+    first, second, *_ = (choice for choice in found.choices if choice.label.isalnum())  # no parts of characters
     page = sound(opened(prompt=PROMPT, model=MODEL, taken=written((first.token,))))
     page = sound(click(page, "To the prompt"))
     page = sound(changed(page, taken=(second.token,), branches=((first.token,), (second.token,))))
@@ -148,7 +152,7 @@ def test_attention_is_the_trace_of_the_model_and_heads_are_named(model):
     page = sound(opened(prompt=PROMPT, model=model, section="attention"))
     (header, _), *_ = drawn(page, "lines")
     one = generator("gpt2" if model == MODEL else "llama")
-    words = [token["label"].strip(" ␣") for token in header["tokens"]["query"]]
+    words = [token["label"].strip(" ␣▁") for token in header["tokens"]["query"]]
     assert [*filter(None, words)] == [one.tokenizer.label_of(one.front), "The", "cat", "🙂", "猫", "s"], (
         "read, not said"
     )
@@ -157,11 +161,33 @@ def test_attention_is_the_trace_of_the_model_and_heads_are_named(model):
     assert drawn(page, "lines")
 
 
-def test_sections_of_our_own_models_stay_with_them():
-    for section, name in (("units", "char-lm"), ("trigram", "trigram")):
-        page = sound(opened(prompt=PROMPT, model=MODEL, section=section))
-        assert not page.exception
-        assert section != "units" or view(page).model.startswith(name)
+def offered(page: AppTest) -> set[str]:
+    """What all menus of a page hold."""
+    menus = (*page.selectbox, *page.segmented_control)
+    return {option.replace("\\", "") for menu in menus for option in menu.options}
+
+
+def test_hidden_units_are_those_of_the_model_of_characters():
+    assert {*NAMES.values()} <= offered(sound(opened(prompt=PROMPT, model=MODEL)))
+    page = sound(opened(prompt=PROMPT, model=MODEL, section="units"))
+    assert view(page).model == address_of(page)["model"] == CHARACTERS
+    assert not {*NAMES.values()} & offered(page)
+    unit, _ = drawn(page, "shaded")[-1]
+    assert len(unit["texts"]) == len(PROMPT), "a value for each character"
+
+
+def test_counts_are_those_of_the_trigrams_whatever_continues_the_prompt():
+    page = sound(opened(prompt=PROMPT, model=MODEL, section="trigram", pair="the cat", seed="1", words="20"))
+    assert not {*NAMES.values()} & offered(page)
+    counts = small("trigram")
+    after = after_pair(counts, "the cat")
+    ((listed, _),) = drawn(page, "choices")
+    assert [row["shown"].removeprefix("␣") for row in listed["rows"]] == [row.label for row in after.rows]
+    assert isinstance(counts.model, Trigram)
+    ((text, _),) = drawn(page, "shaded")
+    assert "".join(text["texts"]) == counts.tokenizer.decode(counts.model.random_text(1, 20).ids)
+    page = sound(page.segmented_control(key="generate section").set_value("next").run())
+    assert view(page).model == MODEL, "it still continues the prompt"
 
 
 def test_ids_of_one_model_mean_nothing_to_another():

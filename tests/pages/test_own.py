@@ -296,6 +296,39 @@ def test_a_link_to_a_model_that_is_not_open_says_which_and_goes_on_once_it_is(li
     assert "This link was made with my-llama@01234567" in said(page.warning) and received(page, "lines")
 
 
+@pytest.mark.parametrize("section", ["attention", "neurons", "long"])
+def test_a_model_that_was_unloaded_is_opened_again_and_what_was_seen_follows(links, section):
+    page = with_model("my-llama")
+    page = sound(ask_for(choose(page, "own section", section), section))
+    seen = view(page)
+    assert seen.model == card("my-llama").identity == address_of(page)["model"]
+    STORE.unload("my-llama")  # by another reader
+    page = page.run()
+    assert said(page.warning) == "my-llama is no longer open here. Open it again below, and what you saw follows."
+    assert not page.error and view(page).section == "open" and "model" not in address_of(page)
+    assert page.text_input(key="own reference").value == "my-llama"
+    page = with_model("my-llama", page.run())
+    assert (view(page).section, view(page).text, view(page).model) == (section, TEXT, seen.model)
+
+
+def ask_for(page: AppTest, section: str) -> AppTest:
+    """Type a text in the box of a section."""
+    box = "own long" if section == "long" else "own text"
+    page.text_area(key=f"{box} box").set_value(TEXT)
+    label = "Read" if section == "long" else "Show"
+    return page.button(key=f"FormSubmitter:{box} form-{label}").click().run()
+
+
+def test_models_that_ship_are_shown_after_one_was_unloaded(links):
+    page = sound(with_model("my-bert").button(key="own unload my-bert").click().run())
+    page = sound(choose(page, "own section", "attention"))
+    assert view(page).model == address_of(page)["model"] == card("en-fr").identity
+    page = opened(section="attention", model="my-bert@01234567", text=TEXT)
+    assert "which is not open here" in said(page.warning)
+    page = sound(choose(page, "own section", "attention"))
+    assert view(page).model == card("en-fr").identity and view(page).text == TEXT
+
+
 @pytest.mark.parametrize(
     "made",
     [

@@ -21,6 +21,7 @@ from engine.models.gpt import GPT, GPTConfig
 from pages import _own_long, _own_window, _shared
 from pages._own import OwnView
 from pages._own_long import example, text_of
+from pages._permalink import View
 from tests.engine.generators import STORY, subwords, tiny_gpt
 from tests.pages.cloze_page import address_of, small
 from viz.components.packing import unpack
@@ -134,7 +135,10 @@ def test_compute_shows_all_heads_one_near_and_a_window() -> None:
     assert (chosen.kind, [chosen.layer, chosen.head]) == ("decoder", list(grid["chosen"]))
     assert chosen.look.heads == (chosen.head,)
     assert len(windows(app)) <= 128
-    assert "The window" in said(app.markdown) and "attention outside the window" in said(app.markdown)
+    assert f"The window**: In these rows head {chosen.head + 1} puts" in said(app.markdown)
+    assert "its attention outside the window" in said(app.markdown) and "what lines are said to carry" in said(
+        app.caption
+    )
     assert len(app.get("plotly_chart")) == 1
     (lines,) = received(app, "lines")
     assert lines["layers"] == [f"layer {chosen.layer + 1}"] and len(lines["heads"]) == 4
@@ -210,7 +214,37 @@ def test_an_encoder_reads_in_both_directions() -> None:
     app = computed(model="bert", text="The old man sat by the river. The dog slept in the sun.")
     (grid,) = received(app, "grid")
     assert view(app).kind == "encoder" and grid["cells"][0] < 64
-    assert "next to nothing of their attention outside the window" in said(app.markdown)
+
+
+def test_a_window_of_the_whole_text_is_nowhere_in_particular() -> None:
+    app = computed(text="The old man sat by the river.", layer="1", head="1", row="21", column="3")
+    assert "The window** is the whole text" in said(app.markdown) and "outside the window" not in said(app.markdown)
+    assert not app.number_input and "Click a place" not in said(app.caption)
+    assert "cut out of those of the whole text" not in said(app.caption)
+    assert not {"row", "column"} & set(address_of(app)) and (view(app).row, view(app).column) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("look", "heads"),
+    [
+        (View(heads=(1, 3)), (1, 3)),
+        (View(heads=()), (0, 1, 2, 3)),
+        (View(), (0, 1, 2, 3)),
+        (View(view="grid", heads=(1,)), (0, 1, 2, 3)),
+        (View(over_heads="mean", heads=(0,)), (0, 1, 2, 3)),
+        (View(view="heatmap", heads=(1, 3), other=(0, 2)), (1,)),
+        (View(view="heatmap", heads=(1, 3), other=(0, 2), compare="pair"), (1, 2)),
+        (View(view="heatmap", heads=(1,), other=(0, 1), compare="difference"), (1,)),
+    ],
+)
+def test_what_is_outside_is_said_of_the_heads_that_are_shown(look: View, heads: tuple[int, ...]) -> None:
+    assert _own_window.shown_heads(look, 4) == heads
+
+
+def test_other_heads_put_another_share_outside() -> None:
+    one = computed(text=LONG, layer="1", head="1", row="150", look="map.decoder~heads.1")
+    two = computed(text=LONG, layer="1", head="1", row="150", look="map.decoder~heads.1.3")
+    assert "In these rows head 1 puts" in said(one.markdown) and "In these rows 2 heads put" in said(two.markdown)
 
 
 def test_of_a_large_layer_the_one_head_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:

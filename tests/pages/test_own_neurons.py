@@ -23,7 +23,7 @@ from engine.text import Subwords
 from engine.weights import TOKENIZER
 from pages import _shared
 from pages._own import OwnView
-from pages._own_attention import EXAMPLE
+from pages._own_text import EXAMPLE
 from tests.engine import cloze_cases
 from tests.engine.generators import tiny_gpt
 from tests.engine.test_neurons import completer
@@ -85,7 +85,7 @@ def ask(page: AppTest, text: str, second: str = "") -> None:
     """Type into the boxes and show it."""
     page.text_area(key="own text box").set_value(text)
     if second:
-        page.text_area(key="own second box").set_value(second)
+        page.text_area(key="own text second").set_value(second)
     sound(next(button for button in page.button if button.label == "Show").click().run())
 
 

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from engine.uploads.files import read_upload
 from pages import _own_upload
-from pages._own_upload import EXAMPLE, EXPORT, MAPS, SIZE, TRACE, UPLOADER
+from pages._own_upload import EXAMPLE, EXPORT, MAPS, SIZE, TRACE
 from viz.components.choices import percentage
 from viz.components.packing import unpack
 
@@ -63,7 +63,7 @@ def sound(page: AppTest) -> AppTest:
 
 def upload(page: AppTest, *files: tuple[str, bytes]) -> AppTest:
     given = [(name, content, "application/octet-stream") for name, content in files]
-    return page.file_uploader(key=UPLOADER).set_value(given).run()
+    return page.file_uploader[0].set_value(given).run()
 
 
 def received(page: AppTest, component: str) -> dict[str, Any]:
@@ -147,10 +147,29 @@ def test_pins_and_layers_of_one_file_are_not_taken_over_by_another():
 
 def test_taking_the_file_away_or_closing_it():
     page = sound(upload(opened(), ("maps.npz", npz(encoder=even(6, 6), tokens=TOKENS))))
-    page = sound(page.file_uploader(key=UPLOADER).clear().run())
+    page = sound(page.file_uploader[0].clear().run())
     assert received(page, "lines")
     page = sound(next(button for button in page.button if button.label == "Close the file").click().run())
     assert TRACE not in page.session_state and not page.get("bidi_component")
+
+
+@pytest.mark.parametrize("label", ["Close the file", "Try it with an example"])
+def test_a_file_that_is_not_shown_is_not_listed(tiny_example, label):
+    maps = ("maps.npz", npz(encoder=even(6, 6), tokens=TOKENS))
+    page = sound(upload(opened(), maps))
+    assert [file.name for file in page.file_uploader[0].value] == ["maps.npz"]
+    page = sound(next(button for button in page.button if button.label == label).click().run())
+    assert not page.file_uploader[0].value and (TRACE in page.session_state) == (label != "Close the file")
+    page = sound(upload(page, maps))  # the same file again
+    assert page.session_state[TRACE].source.labels[0] == TOKENS[0]
+
+
+def test_only_names_that_repeat_are_numbered(monkeypatch):
+    given = []
+    monkeypatch.setattr(_own_upload, "read_upload", lambda files: given.append(list(files)) or read_upload(files))
+    content = npz(encoder=even(6, 6), tokens=TOKENS)
+    upload(opened(), *((name, content) for name in ("one.npz", "two.npz", "one.npz", "one.npz")))
+    assert given == [["one.npz", "two.npz", "one.npz (2)", "one.npz (3)"]]
 
 
 def test_the_example_is_an_upload_like_any_other(tiny_example):

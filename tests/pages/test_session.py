@@ -43,7 +43,9 @@ def page() -> None:
         except ValueError as reason:
             st.session_state["refused"] = str(reason)
 
+    card = st.session_state.get("card", "toy@12345678")
     st.session_state["said"] = view.arrive(complete)
+    st.session_state["met"] = view.meet(card, node=0)
     shown = view.current()
     st.session_state["shown"] = (shown.text, shown.node, shown.large)
     st.toggle("large", **view.widget("large"))
@@ -55,7 +57,7 @@ def page() -> None:
     st.session_state["arriving"] = view.arriving()
     st.session_state["epoch"] = view.epoch()
     if st.session_state.get("remembers", True):
-        view.remember(model="toy@12345678")
+        view.remember(model=card)
 
 
 def opened(**address: str) -> AppTest:
@@ -107,6 +109,30 @@ def test_an_address_is_taken_over_and_what_is_wrong_is_said_once() -> None:
     assert state(app, "said") == []
     assert state(app, "shown") == ("an example", 2, False)
     assert address_of(app) == {"model": "toy@12345678", "text": "an example", "node": "3"}
+
+
+def test_an_address_of_models_alone_is_nothing_to_be_said() -> None:
+    app = opened(model="toy@12345678")
+    assert state(app, "shown") == ("an example", 0, False) and state(app, "said") == []
+
+
+def test_another_model_leaves_what_only_the_one_before_had() -> None:
+    app = opened(text="one", node="2", model="toy@12345678")
+    assert state(app, "met") == ""
+    app.session_state["card"] = "other@12345678"
+    epoch = state(app, "epoch")
+    click(app, "nothing")
+    assert state(app, "met") == "toy@12345678" and state(app, "shown") == ("one", 0, False)
+    assert address_of(app) == {"model": "other@12345678", "text": "one"} and state(app, "epoch") != epoch
+    click(app, "nothing")
+    assert state(app, "met") == ""
+
+
+def test_a_link_of_another_model_keeps_what_it_holds() -> None:
+    app = opened(text="one", node="2", model="toy@12345678")
+    app.session_state["card"] = "other@12345678"
+    replaced(app, text="two", node="3", model="other@12345678")
+    assert state(app, "met") == "" and state(app, "shown") == ("two", 2, False)
 
 
 def test_a_widget_begins_with_what_the_view_holds_and_changes_it() -> None:

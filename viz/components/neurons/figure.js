@@ -7,8 +7,8 @@ class NeuronsFigure extends NeuronsWeights {
   layout(width) {
     const { scale, theme } = this.header;
     const small = theme.small_size * scale;
-    const left = Math.min(9 * small, width * 0.22);
-    const right = Math.min(5.4 * small, width * 0.16);
+    const left = Math.min(9 * small, Math.max(width * 0.22, 7 * small)); // room for names and numbers, however narrow
+    const right = Math.min(5.4 * small, Math.max(width * 0.16, 4.8 * small));
     const box = (y, height) => ({ x: left, y, width: width - left - right, height });
     const strip = 30 * scale;
     const axis = 1.7 * small;
@@ -40,7 +40,19 @@ class NeuronsFigure extends NeuronsWeights {
   paintName(painter, { left, small }, y, symbol, more) {
     const { theme, scale } = this.header;
     this.write(painter, left - 10, y - (more ? 0.55 * small : 0), symbol, { align: "right", weight: "bold", colour: theme.text, size: small * 1.05 });
-    if (more) this.write(painter, left - 10, y + 0.65 * small, more, { align: "right" });
+    if (more) this.write(painter, left - 10, y + 0.65 * small, this.fitted(more, left - 12), { align: "right" });
+  }
+
+  /** A small text, without its end where it is wider than there is room. */
+  fitted(text, room) {
+    const { theme, scale } = this.header;
+    this.ruler ??= make("canvas").getContext("2d");
+    this.ruler.font = `${theme.small_size * scale}px ${theme.font}`;
+    const wide = (one) => this.ruler.measureText(one).width > room;
+    if (!wide(text)) return text;
+    const letters = [...text];
+    while (letters.length && wide(`${letters.join("")}…`)) letters.pop();
+    return `${letters.join("")}…`;
   }
 
   paintAxis(painter, { query, small }) {

@@ -183,6 +183,7 @@ class Neurons extends NeuronsFigure {
     const width = this.panel.clientWidth;
     if (!this.header || this.mode === "all" || !width) return;
     const { height } = this.layout(width);
+    this.root.classList.toggle("stacked", !this.beside());
     this.paint(new CanvasPainter(sized(this.canvas, width, height)), width);
     this.list.style.setProperty("--figure", `${height}px`);
     if (this.hidden) this.reveal();
