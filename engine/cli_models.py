@@ -50,7 +50,7 @@ def environment(given: Mapping[str, str], address: str, asked: Asked) -> dict[st
     on any other address nothing may that is not named.
 
     Raises:
-        InputError: a folder that is not there, an id that is none, or a model that is neither.
+        InputError: a folder that is not there, an id that is none, or a model that is neither or nothing.
         ConfigError: an amount of memory that is none.
         ModelError: the model to open at the start is not there, or it is refused.
     """
@@ -109,6 +109,8 @@ def _folder(path: Path) -> Path:
 
 def _first(model: str) -> str:
     """A folder in full, for the app runs elsewhere; a name or an id as it is."""
+    if not model.strip():
+        raise InputError("--model is empty. Give it a folder, or a Hugging Face id like owner/name.")
     path = Path(model).expanduser()
     return str(path.resolve()) if path.is_dir() else model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,11 @@ OURS = "weights.safetensors"
 LARGEST_CONFIG = 1_000_000  # bytes
 MOST_LAYERS, MOST_OF_ANYTHING = 1000, 2**40
 COUNTED = 100_000  # the most labels, heads or experts that a config may name
+MOST_TENSORS = 200_000  # of all files together; the largest models have 150,000
+LARGEST_VOCABULARY = 100_000_000  # bytes of a tokenizer.json; a vocabulary of 900,000 words takes 60 MB
+MOST_STEPS = 64  # of what a tokenizer does to a text, one after the other
+LONGEST_CONTENT = 16  # characters that a tokenizer puts in place of others
+MOST_GROWTH = 256  # how many times as long a text may become by all of them
 TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.spm", "words.txt", "words.json", "alphabet.json", "spiece*")
 
 
@@ -116,7 +122,10 @@ def shards_of(folder: Path, name: str = "") -> tuple[Path, ...]:
     shards = tuple(dict.fromkeys(_weight_map(folder).values()))
     for shard in shards:
         if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}\.safetensors", shard, re.ASCII):
-            raise WeightsDamaged(f"{INDEX} names {shard[:80]!r}, which is no safetensors file of its own folder.")
+            raise WeightsDamaged(
+                f"{INDEX} names {shard[:80]!r}, which is no safetensors file of its own folder. "
+                f"Copy the model's own {INDEX}."
+            )
         if not is_there(folder / shard):
             raise WeightsMissing(f"{INDEX} names {shard}, which is not there. Download the model again.")
     return tuple(folder / shard for shard in shards)
@@ -136,8 +145,14 @@ def _check_config(config: Mapping[str, Any]) -> None:
                 raise ConfigError(f"{CONFIG} sets {key[:80]} to an impossible value. Copy the model's own {CONFIG}.")
         if key.strip("_").startswith(("attn_implementation", "experts_implementation")) and "/" in str(value):
             raise Unsupported(f"{CONFIG} asks for code from elsewhere ({key}), which is never run here. Remove {key}.")
+        if key == "architectures" and not (value is None or _are_strings(value)):
+            raise ConfigError(f"{CONFIG} has architectures that are no list of names. Copy the model's own {CONFIG}.")
         if key == "transformers_weights":
             raise Unsupported(f"{CONFIG} names another file of weights ({key}), which is not followed. Remove {key}.")
+
+
+def _are_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _settings(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -192,6 +207,45 @@ def _check_companions(folder: Path, name: str) -> None:
             names = settings.get("fast_tokenizer_files") or []
             if not isinstance(names, list) or any("/" in str(item) or "\\" in str(item) for item in names):
                 raise ConfigError(f"{file} names files outside its folder. Copy the model's own {file}.")
+    for path in sorted(folder.glob("tokenizer*.json")):
+        if path.name != "tokenizer_config.json":
+            _check_growth(path, name)
+
+
+def _check_growth(path: Path, name: str) -> None:
+    """A tokenizer that puts long texts in place of short ones, step after step, would not end."""
+    settings = read_object(path, LARGEST_VOCABULARY)
+    for part in ("normalizer", "pre_tokenizer", "decoder"):
+        steps = list(_steps(settings.get(part)))
+        longest = max((len(step["content"]) for step in steps if isinstance(step.get("content"), str)), default=0)
+        if len(steps) > MOST_STEPS or longest > LONGEST_CONTENT or math.prod(map(_growth, steps)) > MOST_GROWTH:
+            raise ConfigError(
+                f"The {part} in {path.name} of {name} could make a text too many times as long. "
+                f"Copy the model's own {path.name}, or choose another model."
+            )
+
+
+def _steps(part: Any) -> Iterator[Mapping[str, Any]]:
+    """What a part of a tokenizer does, sequences within sequences too."""
+    waiting = [part]
+    while waiting:
+        step = waiting.pop()
+        if isinstance(step, list):
+            waiting += step
+        elif isinstance(step, dict):
+            yield step
+            waiting += [value for value in step.values() if isinstance(value, list)]
+
+
+def _growth(step: Mapping[str, Any]) -> int:
+    """How many times as long a step may make a text: a pattern may match nothing, between any two characters."""
+    if step.get("type") == "ByteLevel":
+        return 2
+    content, pattern = step.get("content"), step.get("pattern")
+    if not isinstance(content, str) or not isinstance(pattern, dict) or not content:
+        return 1
+    exact = pattern.get("String")
+    return -(-len(content) // len(exact)) if isinstance(exact, str) and exact else len(content) + 1
 
 
 # --- Weights ----------------------------------------------------------------------------------------------------------
@@ -208,8 +262,11 @@ def _without_weights(folder: Path, name: str) -> ModelError:
 
 
 def _weight_map(folder: Path) -> dict[str, str]:
-    """Which shard holds which tensor."""
-    found = read_object(folder / INDEX, LARGEST_JSON).get("weight_map")
+    """Which shard holds which tensor. The library wants the index's metadata too."""
+    index = read_object(folder / INDEX, LARGEST_JSON)
+    if not isinstance(index.get("metadata"), dict):
+        raise WeightsDamaged(f"{INDEX} has no metadata, without which it is not read. Copy the model's own {INDEX}.")
+    found = index.get("weight_map")
     if not isinstance(found, dict) or not found or not all(isinstance(shard, str) for shard in found.values()):
         raise WeightsDamaged(f"{INDEX} has no map of its tensors. Copy the file again.")
     return found
@@ -225,6 +282,8 @@ def _tensors(folder: Path, files: tuple[Path, ...]) -> dict[str, Stored]:
                 raise WeightsDamaged(f"{tensor[:80]!r} is in {homes[tensor]} and in {path.name}. Download both again.")
             found[tensor] = stored
             homes[tensor] = path.name
+        if len(found) > MOST_TENSORS:
+            raise WeightsDamaged(f"There are more than {MOST_TENSORS:,} tensors, as in no model. Copy the model again.")
     if not found:
         raise WeightsDamaged(f"{files[0].name} holds no tensors. Download or copy the file again.")
     if files[0].name in (SINGLE, OURS):

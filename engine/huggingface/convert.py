@@ -50,10 +50,12 @@ def source_of(reference: str, downloads: bool, report: hub.Report | None = None)
     This is for the operator's command alone: any folder is taken.
 
     Raises:
-        InputError: neither a folder nor an id.
+        InputError: neither a folder nor an id, or nothing at all.
         UnknownModel: an id that is not on this machine, or not on the hub.
         Unsupported, ModelError: as `hub.download`.
     """
+    if not reference.strip():
+        raise InputError("There is no model to convert. Give a folder, or a Hugging Face id like owner/name.")
     places = [Path(reference).expanduser(), *(folder / reference for folder in Policy.from_environment().folders)]
     for place in places:
         with suppress(OSError, ValueError):
@@ -61,7 +63,10 @@ def source_of(reference: str, downloads: bool, report: hub.Report | None = None)
                 return place.resolve()
     parsed = hub.parse(reference)
     if parsed is None:
-        raise InputError(f"There is no folder {reference[:80]!r}, and it is not the form of a Hugging Face id.")
+        raise InputError(
+            f"There is no folder {reference[:80]!r}, and it is not the form of a Hugging Face id. "
+            "Check the folder's name, or write the id like owner/name."
+        )
     folder = hub.cached(*parsed)
     if folder is not None and pickles_of(folder):
         return folder
@@ -89,7 +94,7 @@ def convert(folder: Path, out: Path, name: str) -> Path:
         WeightsDamaged, WeightsMissing, ConfigError: as `check_folder`.
         ModelError: the reading process was stopped.
     """
-    check_files(folder)
+    check_files(folder, also=("*.bin",))
     read_object(folder / CONFIG)
     files = pickles_of(folder)
     if not files:
@@ -118,7 +123,10 @@ def pickles_of(folder: Path) -> tuple[Path, ...]:
         names = sorted({str(file) for file in found.values()}) if isinstance(found, dict) else []
         for name in names:
             if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}\.bin", name, re.ASCII):
-                raise WeightsDamaged(f"{BIN_INDEX} names {name[:80]!r}, which is no file of its own folder.")
+                raise WeightsDamaged(
+                    f"{BIN_INDEX} names {name[:80]!r}, which is no .bin file of its own folder. "
+                    f"Copy the model's own {BIN_INDEX}."
+                )
             if not (folder / name).exists():
                 raise WeightsMissing(f"{BIN_INDEX} names {name}, which is not there. Download the model again.")
     else:

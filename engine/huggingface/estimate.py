@@ -182,8 +182,8 @@ def check_skeleton(config: Any, checked: Checked) -> Any:
     expected = sum(parameter.numel() for parameter in skeleton.parameters())
     if expected > checked.parameters * (8 if checked.quantised else 2) + SLACK:
         raise WeightsDamaged(
-            f"{CONFIG} of {checked.name} describes {_count(expected)} parameters and its weights are "
-            f"{_count(checked.parameters)}: they do not belong together. Copy the model again."
+            f"{CONFIG} of {checked.name} describes {counted(expected)} parameters and its weights are "
+            f"{counted(checked.parameters)}: they do not belong together. Copy the model again."
         )
     return skeleton
 
@@ -289,7 +289,7 @@ def _own_shape(config: Mapping[str, Any]) -> dict[str, Any]:
 # --- Words ------------------------------------------------------------------------------------------------------------
 
 
-def _count(number: int) -> str:
+def counted(number: int) -> str:
     """A count for a screen: "410", "22.7 million", "7.1 billion"."""
     for size, word in ((10**12, "trillion"), (10**9, "billion"), (10**6, "million")):
         if number >= size:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from stat import S_ISREG
@@ -13,6 +13,7 @@ from engine.errors import ConfigError, WeightsDamaged, WeightsMissing
 
 LARGEST_JSON = 50_000_000  # bytes of an index or a tokenizer's settings
 LARGEST_TOKENIZER = 500_000_000  # bytes of a tokenizer's file
+WEIGHTS = (".safetensors", ".bin")  # of any size
 READ = (  # what the libraries open by its name
     "*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.jinja", "*.tiktoken", "*.codes", "vocab*", "tokenizer*",
 )  # fmt: skip
@@ -26,11 +27,15 @@ def name_of(folder: Path) -> str:
     return folder.name
 
 
-def check_files(folder: Path) -> None:
+def check_files(folder: Path, also: Sequence[str] = ()) -> None:
     """Refuse what would lead whoever loads a model elsewhere: each file is regular and in the folder.
 
     In the Hugging Face cache, files are links to blobs of the same model (or to those that all models share), which is
     fine. A pipe would block whoever opens it; any other link could lead anywhere.
+
+    Args:
+        folder: of a model.
+        also: patterns of more files that are opened, beside those that the libraries open by their names.
 
     Raises:
         WeightsMissing: the folder cannot be read.
@@ -40,12 +45,12 @@ def check_files(folder: Path) -> None:
     if folder.parent.name == "snapshots":
         model = folder.resolve().parent.parent
         roots += [model / "blobs", model.parent / "blobs"]
-    for path in _opened(folder):
+    for path in _opened(folder, (*READ, *also)):
         real = _real(path)
         if real is None or not any(real.is_relative_to(root) for root in roots):
             raise WeightsDamaged(f"{path.name} is a link that leads out of the model's folder. Copy the file itself.")
         size = size_of(path)
-        if size > LARGEST_TOKENIZER and not path.name.endswith(".safetensors"):
+        if size > LARGEST_TOKENIZER and path.suffix not in WEIGHTS:
             raise WeightsDamaged(f"{path.name} is {size} bytes long, too long for what it is. Copy the model again.")
 
 
@@ -90,8 +95,8 @@ def is_there(path: Path) -> bool:
     return path.is_symlink() or path.exists()
 
 
-def _opened(folder: Path) -> Iterator[Path]:
-    """The entries of a folder that loading may open, sorted; of folders only those that are links."""
+def _opened(folder: Path, patterns: Sequence[str]) -> Iterator[Path]:
+    """The entries of a folder that are named by a pattern, sorted; of folders only those that are links."""
     try:
         entries = sorted(folder.iterdir())
         templates = folder / "additional_chat_templates"
@@ -100,7 +105,7 @@ def _opened(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise WeightsMissing(f"The folder {folder.name} cannot be read ({error.strerror}). Check its rights.") from None
     for path in entries:
-        read = any(fnmatchcase(path.name, pattern) for pattern in READ)
+        read = any(fnmatchcase(path.name, pattern) for pattern in patterns)
         if read and (path.is_symlink() or not path.is_dir() or path.suffix in (".json", ".safetensors")):
             yield path
 

@@ -16,7 +16,7 @@ from engine.huggingface.architecture import Architecture, architecture_of, conte
 from engine.huggingface.checks import Checked, check_folder
 from engine.huggingface.decoder import HostedDecoder
 from engine.huggingface.encoder import HostedEncoder
-from engine.huggingface.estimate import check_skeleton
+from engine.huggingface.estimate import check_skeleton, counted
 from engine.huggingface.hosted import Hosted, hosted
 from engine.huggingface.seq2seq import HostedSeq2Seq
 from engine.huggingface.source import Located, Policy, kind_of, locate
@@ -222,7 +222,7 @@ def _front(tokenizer: Any, forced: int) -> tuple[int, ...]:
 
 def _card(checked: Checked, digest: str, ready: Hosted, notes: tuple[str, ...], *, cloze: bool) -> ModelCard:
     shape = ready.shape
-    size = f"{checked.parameters / 1e6:,.1f} million parameters"
+    size = f"{counted(checked.parameters)} parameters"
     sizes = ", ".join(f"{kind} {shape.layers[kind]}×{shape.heads[kind]}" for kind in shape.layers)
     return ModelCard(
         name=checked.name,

@@ -136,7 +136,7 @@ def locate(reference: str, policy: Policy, report: Report | None = None) -> Loca
     if parsed is None:
         raise UnknownModel(
             f"There is no folder {_shown(text)} in the folders that models may be opened from, and it is not the form "
-            "of a Hugging Face id (name or owner/name). Choose one of the list."
+            "of a Hugging Face id. Write a folder's name, or an id: name or owner/name."
         )
     return _by_id(text, *parsed, policy, report)
 
@@ -179,7 +179,7 @@ def _check_reference(text: str) -> None:
     if text.startswith("~"):
         raise InputError("A name that starts with ~ stands for nobody's folder here. Write the folder from /.")
     if ".." in text.split("/"):
-        raise InputError("A name must not lead upwards with .. . Write the folder from / , or its name in the list.")
+        raise InputError("A name must not lead upwards with .. . Write the folder from / .")
 
 
 def _shown(text: str) -> str:
@@ -197,7 +197,7 @@ def _in_folders(path: Path, policy: Policy) -> Located:
             "The operator allows a folder by starting with: saccade run --models DIR"
         )
     if not _is_folder(folder):
-        raise UnknownModel(f"There is no folder {_shown(str(path))}. Check its name, or choose one of the list.")
+        raise UnknownModel(f"There is no folder {_shown(str(path))}. Check its name.")
     return _located(folder, policy)
 
 
@@ -218,7 +218,7 @@ def _candidates(text: str, policy: Policy) -> Iterator[Path]:
 def _located(folder: Path, policy: Policy) -> Located:
     if not _is_file(folder / CONFIG):
         raise UnknownModel(
-            f"The folder {_shown(folder.name)} holds no {CONFIG}, so it is no model's. Choose one of the list."
+            f"The folder {_shown(folder.name or '/')} holds no {CONFIG}, so it is no model's. Choose one that does."
         )
     return Located(_name(folder, policy), folder, kind_of(folder))
 

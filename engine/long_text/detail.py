@@ -243,25 +243,15 @@ def _bytes(seen: QueryKey) -> int:
 
 def _of(seen: QueryKey, heads: Sequence[int] | None) -> QueryKey:
     """A copy on the CPU that keeps nothing of the forward alive; each of some heads with a key head of its own."""
-    if heads is None:
-        query, key = seen.query, seen.key
-    else:
-        query, key = seen.query[:, list(heads)], seen.key[:, [head // seen.groups for head in heads]]
+    some = seen if heads is None else seen.of_heads(heads)
     return replace(
-        seen,
-        query=_copy(query),
-        key=_copy(key),
-        mask=None if seen.mask is None else _copy(_for(seen.mask, heads)),
-        bias=None if seen.bias is None else _copy(_for(seen.bias, heads)),
-        sinks=None if seen.sinks is None else _copy(seen.sinks if heads is None else seen.sinks[list(heads)]),
+        some,
+        query=_copy(some.query),
+        key=_copy(some.key),
+        mask=None if some.mask is None else _copy(some.mask),
+        bias=None if some.bias is None else _copy(some.bias),
+        sinks=None if some.sinks is None else _copy(some.sinks),
     )
-
-
-def _for(values: Tensor, heads: Sequence[int] | None) -> Tensor:
-    """Some heads of what is broadcast over (B, H, Q, K); an axis of length 1 stays."""
-    if heads is None or values.ndim < 3 or values.shape[-3] == 1:
-        return values
-    return values[..., list(heads), :, :]
 
 
 def _lean(values: Tensor) -> Tensor:

@@ -67,9 +67,10 @@ def unpack(files: Mapping[str, bytes]) -> Unpacked:
             _refuse_known(shown, content)
             maps.append(_safetensors(shown, content))
     if len(maps) != 1 or len(described) > 1:
+        others = "take the others away" if maps else "add the file of maps"
         raise InputError(
             f"Here are {len(maps)} files of maps and {len(described)} of tokens. Give one file of maps (NPZ or "
-            "safetensors) and at most one JSON file with its tokens: take the others away."
+            f"safetensors) and at most one JSON file with its tokens: {others}."
         )
     (found,) = maps
     return Unpacked(found.arrays, {**found.description, **(described[0] if described else {})}, found.half)
@@ -124,7 +125,8 @@ def _widened(tensor: Mapping[str, Any]) -> np.ndarray:
     if tensor["dtype"] != "BF16":
         return np.frombuffer(tensor["data"], _FLOATS[tensor["dtype"]]).reshape(tensor["shape"])
     halves = np.frombuffer(tensor["data"], "<u2").astype(np.uint32)
-    return (halves << np.uint32(16)).view(np.float32).reshape(tensor["shape"])
+    halves <<= np.uint32(16)
+    return halves.view(np.float32).reshape(tensor["shape"])
 
 
 def _metadata(shown: str, said: Mapping[str, Any]) -> dict[str, Any]:

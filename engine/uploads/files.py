@@ -187,7 +187,7 @@ def _rows_free(told: Mapping[str, Any]) -> bool:
 
 def _title(given: Any) -> str:
     if given is not None and not isinstance(given, str):
-        raise InputError("The title should be a string.")
+        raise InputError('The title should be a string. Write "title": "…", or leave it out.')
     return clean(given[:LONGEST_TITLE]) if given else ""
 
 
@@ -206,7 +206,10 @@ def _logprobs(given: Any, steps: int) -> np.ndarray:
         raise InputError(
             f"The maps have {steps:,} rows and there are {len(values):,} log-probabilities. Give one a row."
         )
-    found = np.array([math.nan if one is None else one for one in values], dtype=np.float64)
+    try:
+        found = np.array([math.nan if one is None else one for one in values], dtype=np.float64)
+    except OverflowError as error:  # a whole number beyond every float
+        raise InputError(wrong) from error
     if (found > _TOLERANCE).any() or np.isposinf(found).any():
         raise InputError(f"{wrong} The highest is {np.nanmax(found):.3g}.")
     return np.minimum(found, 0.0).astype(np.float32)
@@ -221,7 +224,7 @@ def _alternatives(given: Any, steps: int) -> tuple[tuple[tuple[str, float], ...]
             tuple((clean(str(label)[:80]), min(float(value), 0.0)) for label, value in step[:_MOST_ALTERNATIVES])
             for step in given
         )
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise InputError("“alternatives” should be a list of pairs [label, log-probability] for each row.") from error
     if len(found) != steps or any(math.isnan(value) for step in found for _, value in step):
         raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ LOOSE = 1e-2  # how far a row may be from 1, and a weight from [0, 1]: what half
 STRICT: Mapping[int, float] = {2: 2e-3, 4: 1e-4, 8: 1e-4}  # by bytes of a number; further off is said
 FORWARD = 1e-6  # a weight on a later token that is still none
 NAMED = 8  # rows in a message
+AT_ONCE = 256  # rows of a head that are copied to be looked at
 
 _NAME = re.compile(r"(?:map\.)?(encoder|decoder|cross)(?:\.(\d{1,4}))?")
 _AXES = "(layer, head, query, key), (head, query, key) or (query, key)"
@@ -64,7 +65,9 @@ def maps_of(arrays: Mapping[str, np.ndarray], half: frozenset[str] = frozenset()
     _check_together(weights)
     forward = "decoder" in weights and _looks_forward(weights["decoder"])
     if "decoder" in weights and not forward:
-        weights["decoder"] = _causal(weights["decoder"])
+        _make_causal(weights["decoder"])
+    for array in weights.values():
+        array.setflags(write=False)
     return Maps(weights, forward, tuple(notes))
 
 
@@ -165,7 +168,6 @@ def _checked(kind: Kind, array: np.ndarray, strict: float, free: bool) -> tuple[
         _check_numbers(kind, layer, values)
         sums[layer] = values.sum(axis=-1, dtype=np.float64)
         np.clip(values, 0.0, 1.0, out=weights[layer], casting="same_kind")
-    weights.setflags(write=False)
     return weights, _said_of_rows(kind, sums, strict, free)
 
 
@@ -226,11 +228,18 @@ def _are(which: np.ndarray) -> str:
 
 
 def _looks_forward(weights: np.ndarray) -> bool:
-    return any(float(np.triu(head, 1).max(initial=0.0)) > FORWARD for layer in weights for head in layer)
+    return any(float(np.triu(rows, first + 1).max(initial=0.0)) > FORWARD for first, rows in _rows_of(weights))
 
 
-def _causal(weights: np.ndarray) -> np.ndarray:
-    """Exactly 0 on later tokens, as masked keys are."""
-    if not any(np.triu(head, 1).any() for layer in weights for head in layer):
-        return weights
-    return np.tril(weights)
+def _make_causal(weights: np.ndarray) -> None:
+    """Exactly 0 on later tokens, as masked keys are; in place, for a copy of the largest maps takes 500 MB."""
+    for first, rows in _rows_of(weights):
+        rows[:] = np.tril(rows, first)
+
+
+def _rows_of(weights: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """A few rows of a head at a time, as views, with the number of the first."""
+    for layer in weights:
+        for head in layer:
+            for first in range(0, len(head), AT_ONCE):
+                yield first, head[first : first + AT_ONCE]

@@ -174,8 +174,7 @@ def _check_type(name: str, dtype: np.dtype[Any]) -> None:
 def _npy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, head: _Head) -> np.ndarray:
     """The array itself; reading to the end checks its CRC."""
     with archive.open(info) as file:
-        content = file.read()[head.size :]
-    array = np.frombuffer(content, dtype=head.dtype)
+        array = np.frombuffer(file.read(), dtype=head.dtype, offset=head.size)
     return array.reshape(head.shape[::-1]).T if head.fortran else array.reshape(head.shape)
 
 

@@ -95,7 +95,10 @@ def _placed(where: str, told: Mapping[str, Any], tokens: list[str], flags: list[
     """The text and the span of each token: as given, or put together from the tokens."""
     text, given = told.get("text"), told.get("spans")
     if text is not None and (not isinstance(text, str) or len(text) > LONGEST_TEXT):
-        raise InputError(f"The text of the {where} should be a string of at most {LONGEST_TEXT:,} characters.")
+        raise InputError(
+            f"“text” of the {where} should be a string of at most {LONGEST_TEXT:,} characters. Give the text that the "
+            "tokens are of, or leave it out."
+        )
     if given is None:
         return assembled(tokens, flags)
     if text is None:

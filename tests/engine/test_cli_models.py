@@ -96,6 +96,8 @@ def test_what_cannot_be_opened_is_refused_before_the_app_starts(saccade, tmp_pat
     saccade("run", "--model-memory", "plenty").assert_refused("--model-memory is 'plenty'", "8GB")
     saccade("run", "--model", tmp_path / "nowhere").assert_refused("There is no folder")
     saccade("run", "--model", tmp_path).assert_refused("holds no config.json")
+    for nothing in ("", " "):
+        saccade("run", "--model", nothing).assert_refused("--model is empty", "Give it a folder")
     saccade("run", "--model", "owner/name").assert_refused("downloads are off", "saccade run --downloads")
     folder = write_model(tmp_path / "old")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
@@ -118,5 +120,6 @@ def test_convert_writes_a_folder_beside_and_says_how_to_open_it(saccade, tmp_pat
 
 def test_convert_refuses_in_one_sentence(saccade, tmp_path):
     saccade("convert", write_model(tmp_path / "new")).assert_refused("new has no pytorch_model.bin")
-    saccade("convert", "no/such/thing").assert_refused("There is no folder 'no/such/thing'")
+    saccade("convert", "no/such/thing").assert_refused("There is no folder 'no/such/thing'", "Check the folder's name")
+    saccade("convert", "").assert_refused("no model to convert", "Give a folder")
     saccade("convert", "owner/name", "--no-downloads").assert_refused("no pickled weights on this machine")

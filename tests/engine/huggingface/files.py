@@ -54,7 +54,7 @@ def write_shards(folder: Path, homes: dict[str, str], shards: dict[str, dict[str
     """A folder with an index that says which shard holds which tensor, and shards that may say otherwise."""
     write_model(folder)
     (folder / "model.safetensors").unlink()
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": homes}))
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": homes}))
     for name, tensors in shards.items():
         (folder / name).write_bytes(packed(header_of(tensors)))
     return folder

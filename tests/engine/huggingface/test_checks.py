@@ -7,6 +7,7 @@ import os
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import ConfigError, SaccadeError, Unsupported, WeightsDamaged, WeightsMissing
-from engine.huggingface import headers
+from engine.huggingface import checks, headers
 from engine.huggingface.checks import check_folder
 from engine.huggingface.headers import Stored, read_header
 from engine.huggingface.hub import chosen
@@ -116,6 +117,22 @@ def test_whatever_passes_the_library_reads_too(tmp_path_factory, data):
         }
 
 
+def test_more_tensors_than_any_model_has_are_refused(tmp_path, monkeypatch):
+    """Each takes time to look at, even where it holds nothing."""
+    entry = '"%d":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
+    many = "{" + ",".join(entry % number for number in range(200_000)) + "}"
+    with pytest.raises(WeightsDamaged, match="10000000 is the most"):
+        check_folder(write_model(tmp_path / "m", packed(many.encode(), 0)))
+    one = TENSORS["a"]
+    shards = {"s.safetensors": {"a": one}, "t.safetensors": {"b": one}}
+    folder = write_shards(tmp_path / "s", {"a": "s.safetensors", "b": "t.safetensors"}, shards)
+    monkeypatch.setattr(checks, "MOST_TENSORS", 2)
+    assert check_folder(folder).parameters == 12
+    monkeypatch.setattr(checks, "MOST_TENSORS", 1)
+    with pytest.raises(WeightsDamaged, match="more than 1 tensors"):
+        check_folder(folder)
+
+
 # --- Folders ----------------------------------------------------------------------------------------------------------
 
 
@@ -165,8 +182,17 @@ def test_shards_are_read_by_their_index(tmp_path):
     ],
 )
 def test_an_index_that_lies_is_refused(tmp_path, homes, shards, reason):
-    with pytest.raises(WeightsDamaged, match=re.escape(reason)):
+    with pytest.raises(WeightsDamaged, match=re.escape(reason)) as refused:
         check_folder(write_shards(tmp_path / "m", homes, shards))
+    assert re.search(r"\. (Copy|Download) [^.]+", str(refused.value))
+
+
+@pytest.mark.parametrize("more", [{}, {"metadata": None}, {"metadata": [1]}])
+def test_an_index_without_metadata_is_refused_here_and_not_by_the_library(tmp_path, more):
+    folder = write_shards(tmp_path / "m", {"a": "s.safetensors"}, {"s.safetensors": {"a": TENSORS["a"]}})
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "s.safetensors"}, **more}))
+    with pytest.raises(WeightsDamaged, match=r"has no metadata.*Copy the model's own model\.safetensors\.index\.json"):
+        check_folder(folder)
 
 
 BINS = ("pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json")
@@ -236,6 +262,9 @@ def test_what_is_missing_is_named(tmp_path):
         (json.dumps({**BERT, "text_config": {"n_layer": 10**9}}), ConfigError, "n_layer to an impossible value"),
         (json.dumps({**BERT, "x": [{"decoder_layers": -(10**9)}]}), ConfigError, "decoder_layers to an impossible"),
         (json.dumps({**BERT, "hidden_size": 10**15}), ConfigError, "hidden_size to an impossible value"),
+        (json.dumps({**BERT, "architectures": 3}), ConfigError, "architectures that are no list of names. Copy"),
+        (json.dumps({**BERT, "architectures": "BertModel"}), ConfigError, "architectures that are no list of names"),
+        (json.dumps({**BERT, "architectures": [["BertModel"]]}), ConfigError, "architectures that are no list"),
         (json.dumps({**BERT, "transformers_weights": "../x.safetensors"}), Unsupported, "which is not followed"),
         (json.dumps({**BERT, "_attn_implementation": "someone/kernel"}), Unsupported, "code from elsewhere"),
     ],
@@ -253,6 +282,77 @@ def test_code_beside_a_known_architecture_is_left_alone(tmp_path):
     folder = write_model(tmp_path / "m", config={**BERT, "auto_map": {"AutoModel": "modeling.Mine"}})
     (folder / "modeling.py").write_text("raise SystemExit('run')")
     assert check_folder(folder).parameters == 10
+
+
+def test_a_config_may_leave_its_architectures_out(tmp_path):
+    for value in (None, [], ["BertModel", "BertForMaskedLM"]):
+        assert check_folder(write_model(tmp_path / "m", config={**BERT, "architectures": value})).parameters == 10
+
+
+# --- Tokenizers -------------------------------------------------------------------------------------------------------
+
+
+def replace(content: str, **pattern: str) -> dict[str, Any]:
+    """A step of a tokenizer that puts `content` wherever String or Regex matches."""
+    return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+def sequence(*steps: object) -> dict[str, Any]:
+    return {"type": "Sequence", "normalizers": list(steps)}
+
+
+def with_tokenizer(folder: Path, part: str, steps: object, file: str = "tokenizer.json") -> Path:
+    (write_model(folder) / file).write_text(json.dumps({part: steps}))
+    return folder
+
+
+GROWING = {
+    "long": replace("a" * 17, String="a"),
+    "by a thousand, three times": sequence(*[replace("a" * 1000, String="a")] * 3),
+    "by four, ten times": sequence(*[replace("a" * 4, String="a")] * 10),
+    "where nothing is": sequence(*[replace("a", Regex="")] * 10),
+    "of an older form": sequence(*[{"pattern": {"String": "a"}, "content": "a" * 16}] * 3),
+    "in the depth": sequence(sequence(sequence(*[replace("a" * 16, String="a")] * 3))),
+    "by bytes": {"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}] * 10},
+    "65 steps": sequence(*[{"type": "NFC"}] * 65),
+}
+
+
+@pytest.mark.parametrize("part", ["normalizer", "pre_tokenizer", "decoder"])
+@pytest.mark.parametrize("case", GROWING)
+def test_a_tokenizer_that_multiplies_the_text_is_refused(tmp_path, case, part):
+    for file in ("tokenizer.json", "tokenizer.4.0.json"):
+        folder = with_tokenizer(tmp_path / file, part, GROWING[case], file)
+        with pytest.raises(ConfigError, match=rf"The {part} in {file} .*Copy the model's own {file}"):
+            check_folder(folder)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        None,
+        {"type": "BertNormalizer", "lowercase": True},
+        sequence({"type": "Prepend", "prepend": "▁"}, replace("▁", String=" ")),
+        sequence({"type": "Precompiled", "precompiled_charsmap": "ALQ="}, replace(" ", Regex=" {2,}")),
+        sequence(replace('"', String="``"), replace('"', String="''"), {"type": "NFKD"}, {"type": "StripAccents"}),
+        sequence({"type": "NFC"}, replace(" ", Regex=r"\s+"), {"type": "Lowercase"}),
+        sequence(*[replace("", Regex="[!?]"), replace("b", String="a")] * 30),
+        {"type": "Sequence", "pretokenizers": [{"type": "Digits"}, {"type": "ByteLevel"}]},
+    ],
+)
+def test_what_tokenizers_of_known_models_do_is_left_alone(tmp_path, steps):
+    for part in ("normalizer", "pre_tokenizer"):
+        check_folder(with_tokenizer(tmp_path / "m", part, steps))
+
+
+def test_a_tokenizer_that_is_damaged_is_named(tmp_path):
+    folder = write_model(tmp_path / "m")
+    (folder / "tokenizer.json").write_text('{"normalizer": ')
+    with pytest.raises(ConfigError, match=r"tokenizer\.json is not valid JSON\. Copy the file again"):
+        check_folder(folder)
+
+
+# --- Files beside -----------------------------------------------------------------------------------------------------
 
 
 def test_adapters_and_files_from_elsewhere_are_refused(tmp_path):

@@ -16,6 +16,7 @@ import torch
 
 from engine.errors import ConfigError, InputError, ModelError, SaccadeError, Unsupported, WeightsDamaged, WeightsMissing
 from engine.huggingface import convert as conversion
+from engine.huggingface import files
 from engine.huggingface.checks import check_folder
 from engine.huggingface.convert import convert, pickles_of, source_of, tensors_of
 from tests.engine.huggingface.families import saved
@@ -195,11 +196,32 @@ def test_an_index_that_leads_out_and_pipes_are_refused(tmp_path):
     (folder / "pytorch_model.bin").unlink()
     for name, error in (("../x.bin", WeightsDamaged), ("/etc/passwd", WeightsDamaged), ("x.bin", WeightsMissing)):
         (folder / conversion.BIN_INDEX).write_text(json.dumps({"weight_map": {"a": name}}))
-        with pytest.raises(error):
+        with pytest.raises(error, match=r"\. (Copy the model's own|Download the model)"):
             pickles_of(folder)
     os.mkfifo(folder / "pytorch_model.bin")
     with pytest.raises(WeightsDamaged, match="no regular file"):
         convert(folder, tmp_path / "out", "m")
+
+
+@pytest.mark.parametrize("file", ["pytorch_model.bin", "x.bin"])
+def test_a_link_that_leads_out_is_not_converted(tmp_path, file):
+    folder = pickled(tmp_path / "m", {"a": torch.ones(3)})
+    (folder / "pytorch_model.bin").rename(tmp_path / "secret.bin")
+    (folder / file).symlink_to(tmp_path / "secret.bin")
+    (folder / conversion.BIN_INDEX).write_text(json.dumps({"weight_map": {"a": file}}))
+    with pytest.raises(WeightsDamaged, match=rf"{file} is a link that leads out .* Copy the file itself"):
+        convert(folder, tmp_path / "out", "m")
+    (folder / file).unlink()
+    (folder / "blob").write_bytes((tmp_path / "secret.bin").read_bytes())
+    (folder / file).symlink_to("blob")
+    assert left(convert(folder, tmp_path / "out", "m")) == ["config.json", "model.safetensors", "tokenizer.json"]
+
+
+def test_pickled_weights_may_be_of_any_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LARGEST_TOKENIZER", 100)
+    folder = pickled(tmp_path / "m", {"a": torch.ones(300)})
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    assert convert(folder, tmp_path / "out", "m").is_dir()
 
 
 def test_sources_are_folders_names_and_ids(tmp_path, monkeypatch):
@@ -210,7 +232,10 @@ def test_sources_are_folders_names_and_ids(tmp_path, monkeypatch):
     assert source_of(str(folder), downloads=False) == folder
     monkeypatch.setenv("SACCADE_MODEL_FOLDERS", str(tmp_path / "models"))
     assert source_of("m", downloads=False) == folder
-    with pytest.raises(InputError, match="not the form of a Hugging Face id"):
+    with pytest.raises(InputError, match=r"not the form of a Hugging Face id\. Check the folder's name, or write"):
         source_of("no/such/folder", downloads=False)
+    for nothing in ("", " "):
+        with pytest.raises(InputError, match=r"no model to convert\. Give a folder"):
+            source_of(nothing, downloads=False)
     with pytest.raises(ModelError, match="Leave out --no-downloads"):
         source_of("owner/name", downloads=False)

@@ -76,7 +76,8 @@ def test_a_download_that_was_cut_short_is_taken_up_again(hub):
 def test_shards_are_brought_with_their_index(hub):
     del hub.files["model.safetensors"]
     shard = "model-00001-of-00001.safetensors"
-    hub.files |= {shard: WEIGHTS, hubs.INDEX: json.dumps({"weight_map": dict.fromkeys(TENSORS, shard)}).encode()}
+    index = {"metadata": {}, "weight_map": dict.fromkeys(TENSORS, shard)}
+    hub.files |= {shard: WEIGHTS, hubs.INDEX: json.dumps(index).encode()}
     assert check_folder(locate("owner/name", ANY).folder).weights[0].name == shard
     assert "consolidated.safetensors" not in hub.asked
 

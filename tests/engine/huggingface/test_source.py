@@ -261,6 +261,16 @@ def test_a_folder_without_a_config_is_no_model(models, policy):
         locate("group", policy)
     with pytest.raises(UnknownModel, match="There is no folder"):
         locate(str(models / "nothing"), policy)
+    with pytest.raises(UnknownModel, match=r"The folder '/' holds no config\.json.*Choose one that does"):
+        locate("/", Policy(folders=(Path("/"),)))
+
+
+def test_a_terminal_has_no_list_to_choose_from(models, policy):
+    """The command says the same sentences as the page."""
+    for name in ("no/such/folder", str(models / "nothing"), str(models), "../tiny"):
+        with pytest.raises((InputError, UnknownModel)) as refused:
+            locate(name, policy)
+        assert "one of the list" not in str(refused.value)
 
 
 # --- Lists and ids ----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from safetensors.numpy import save
 from engine.errors import InputError
 from engine.record import save_trace
 from engine.uploads.files import can_play, read_upload, upload_bytes, upload_card
+from engine.uploads.maps import maps_of
 from engine.uploads.window import window_of
 from tests.engine.uploads.made import attention, npz, read, refused
 
@@ -184,6 +186,42 @@ def test_a_decoder_sees_nothing_later():
     refused("later tokens", **three(decoder=attention(4, 2, 4, 4)))
 
 
+@pytest.mark.parametrize("length", [2, 255, 256, 257, 600])
+def test_a_long_decoder_map_is_causal_in_each_row(length):
+    weights = np.tril(np.ones((2, 1, length, length), np.float32)) / np.arange(1, length + 1)[:, None]
+    later = weights + np.triu(np.full(weights.shape, 1e-7), 1)
+    found = maps_of({"decoder": later.astype(np.float32)})
+    assert not found.forward and not found.weights["decoder"].flags.writeable
+    np.testing.assert_array_equal(found.weights["decoder"], weights.astype(np.float32))
+    for row in (0, length - 2):
+        looks = weights.copy()
+        looks[1, 0, row, [row, length - 1]] = looks[1, 0, row, row] / 2
+        assert maps_of({"decoder": looks}).forward
+
+
+@pytest.mark.parametrize("name", ["npz", "bfloat16"])
+def test_an_upload_takes_little_more_memory_than_its_maps(name):
+    """What is read, and the float32 maps: 2 + 4 bytes a weight, and 4 more where bfloat16 is widened."""
+    tokens, cells = ["a"] * 1500, 1500**2
+    weights = np.tri(1500, dtype=np.float32) / np.arange(1, 1501, dtype=np.float32)[:, None]
+    if name == "npz":
+        file = io.BytesIO()
+        np.savez(file, decoder=weights.astype(np.float16), tokens=tokens)
+        content, most = file.getvalue(), 7.5
+    else:
+        import torch
+        from safetensors.torch import save as save_torch
+
+        halves = torch.from_numpy(weights).bfloat16()
+        content, most = save_torch({"decoder": halves}, {"tokens": json.dumps(tokens)}), 11.5
+    read(content)
+    tracemalloc.start()
+    read(content)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < most * cells
+
+
 # ---- numbers that do not fit ----
 
 
@@ -230,6 +268,15 @@ def test_probabilities_and_alternatives():
     refused("0 or less", **three(json=json.dumps({"logprobs": [0.5, 0, 0, 0]})))
     refused("0 or less", **three(json=json.dumps({"logprobs": ["a", 0, 0, 0]})))
     refused("alternatives", **three(json=json.dumps({"alternatives": [[1], [], [], []]})))
+    for beyond in (10**400, -(10**400)):  # every float
+        refused("0 or less", **three(json=json.dumps({"logprobs": [beyond, 0, 0, 0]})))
+        refused("alternatives", **three(json=json.dumps({"alternatives": [[["a", beyond]], [], [], []]})))
+
+
+def test_titles_and_texts_that_are_none():
+    refused("The title", "leave it out", **three(json=json.dumps({"title": 3})))
+    spans = {"tokens": ["a"], "spans": [[0, 1]], "text": 3}
+    refused("“text” of the text", "leave it out", encoder=np.ones((1, 1)), json=json.dumps({"tokens": spans}))
 
 
 def test_unknown_names_are_left_out_and_said():
@@ -294,7 +341,9 @@ def test_two_files_of_maps_are_one_too_many():
     one = npz(encoder=attention(6, 6), tokens=TOKENS)
     with pytest.raises(InputError, match="2 files of maps and 0 of tokens"):
         read_upload({"a.npz": one, "b.npz": one})
-    with pytest.raises(InputError, match="0 files of maps and 1 of tokens"):
+    with pytest.raises(InputError, match=r"2 files of maps.*: take the others away"):
+        read_upload({"a.npz": one, "b.npz": one, "tokens.json": b"{}"})
+    with pytest.raises(InputError, match=r"0 files of maps and 1 of tokens.*: add the file of maps"):
         read_upload({"tokens.json": b'{"tokens": []}'})
     with pytest.raises(InputError, match="no file yet"):
         read_upload({})
