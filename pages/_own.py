@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from pages._address import NUMBER, POSITION, SWITCH, TEXT, Codec, choice
 from pages._cards import LONGEST_NAME, made_with, name_in, no_longer
 from pages._permalink import LOOK, View, without_pins
 from pages._session import PageView
+from pages._shown import NAMES
 
 Section = Literal["open", "attention", "neurons", "long", "upload"]
 OF_MODEL: tuple[Section, ...] = ("attention", "neurons", "long")
@@ -111,6 +113,24 @@ def pick_model() -> ModelCard:
         on_change=lambda: show_model(able[st.session_state[key]]),
     )
     return chosen
+
+
+def pick_kind(kinds: Sequence[Kind]) -> Kind:
+    """A menu of who looks at whom, where there is a choice; what is asked for and not there becomes the first."""
+    asked = VIEW.current().kind
+    kind: Kind = asked if asked is not None and asked in kinds else kinds[0]
+    if len(kinds) > 1:
+        key = VIEW.key("kind")
+        st.session_state[key] = kind
+        st.segmented_control(
+            "Who looks at whom",
+            kinds,
+            format_func=NAMES["map"].__getitem__,
+            required=True,
+            key=key,
+            on_change=lambda: VIEW.change(kind=st.session_state[key], layer=-1, head=-1, **NO_PLACES),
+        )
+    return kind
 
 
 def show_model(card: ModelCard) -> None:

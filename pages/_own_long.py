@@ -17,11 +17,10 @@ from engine.long_text.tables import overview_csv, overview_npz
 from engine.types import Kind
 from pages import _own_window, _shared
 from pages._cards import file_name, name_in
-from pages._own import NO_PLACES, VIEW, ask, pick_model
+from pages._own import VIEW, ask, pick_kind, pick_model
 from pages._own_text import box
 from pages._own_window import scale
 from pages._permalink import without_pins
-from pages._shown import NAMES
 from viz.components.grid import grid, grid_data
 
 LARGEST_FILE = 1_000_000  # bytes of a text file
@@ -132,19 +131,7 @@ def _stop() -> None:
 
 def _chosen(found: Overview) -> tuple[Kind, int, int]:
     """Which attention, layer and head; what the view asks for and is not there becomes the page's own choice."""
-    view, kinds = VIEW.current(), list(found.pooled)
-    kind: Kind = view.kind if view.kind in kinds else kinds[0]
-    if len(kinds) > 1:
-        key = VIEW.key("kind")
-        st.session_state[key] = kind
-        st.segmented_control(
-            "Who looks at whom",
-            kinds,
-            format_func=NAMES["map"].__getitem__,
-            required=True,
-            key=key,
-            on_change=lambda: VIEW.change(kind=st.session_state[key], layer=-1, head=-1, **NO_PLACES),
-        )
+    view, kind = VIEW.current(), pick_kind(list(found.pooled))
     layers, heads = found.first[kind].shape
     if 0 <= view.layer < layers and 0 <= view.head < heads:
         return kind, view.layer, view.head

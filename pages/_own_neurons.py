@@ -21,9 +21,8 @@ from engine.types import Kind
 from pages import _shared
 from pages._cards import file_name, name_in
 from pages._gen_text import texts_of
-from pages._own import NO_PLACES, VIEW, OwnView, pick_model
+from pages._own import VIEW, OwnView, pick_kind, pick_model
 from pages._own_text import box
-from pages._shown import NAMES
 from viz.components.neurons import (
     listed_keys,
     neurons,
@@ -73,19 +72,7 @@ def draw(theme: viz.Theme) -> None:
 def _pick_head(outline: Reading) -> tuple[Kind, int, int]:
     """Which attention, layer and head; what the view asks for and is not there stands for the first."""
     view = VIEW.current()
-    kinds = list(outline.axes)
-    kind: Kind = view.kind if view.kind in kinds else kinds[0]
-    if len(kinds) > 1:
-        key = VIEW.key("kind")
-        st.session_state[key] = kind
-        st.segmented_control(
-            "Attention",
-            kinds,
-            format_func=NAMES["map"].__getitem__,
-            required=True,
-            key=key,
-            on_change=lambda: VIEW.change(kind=st.session_state[key], layer=-1, head=-1, **NO_PLACES),
-        )
+    kind = pick_kind(list(outline.axes))
     layer = _number("Layer", "layer", [f"layer {n + 1}" for n in range(outline.layers[kind])], view.layer)
     names = outline.head_names[kind] or [f"head {n + 1}" for n in range(outline.heads[kind])]
     return kind, layer, _number("Head", "head", list(names), view.head)
