@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from engine.errors import WeightsDamaged
 
-LONGEST_HEADER = 10_000_000  # bytes: of a file with 100,000 tensors, more than those of the largest models have
+LONGEST_HEADER = 10_000_000  # bytes: 100,000 tensors of one file, which take a few seconds to look at
 BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64, "I64": 64,
     "F8_E4M3": 8, "F8_E5M2": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "F8_E8M0": 8,
