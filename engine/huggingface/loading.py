@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from engine.errors import ConfigError, ModelError, SaccadeError, Unsupported, WeightsDamaged
-from engine.huggingface.architecture import Architecture, architecture_of, context_of, network_class, supports
+from engine.huggingface.architecture import architecture_of, context_of, network_class, supports
 from engine.huggingface.checks import Checked, check_folder
 from engine.huggingface.decoder import HostedDecoder
 from engine.huggingface.encoder import HostedEncoder
@@ -98,7 +98,7 @@ def _open(checked: Checked, digest: str, device: str, dtype: str, report: Report
     report(WOKEN, "Loading the weights")
     with BUILDING:
         check_skeleton(config, checked)
-        model, notes = _network(checked, config, architecture, device, dtype)
+        model, notes = _network(checked, config, device, dtype)
     report(READ, "Finding its attention")
     try:
         context = context_of(config, tokenizer.model_max_length, model)
@@ -115,9 +115,7 @@ def _open(checked: Checked, digest: str, device: str, dtype: str, report: Report
     return made
 
 
-def _network(
-    checked: Checked, config: Any, architecture: Architecture, device: str, dtype: str
-) -> tuple[Any, tuple[str, ...]]:
+def _network(checked: Checked, config: Any, device: str, dtype: str) -> tuple[Any, tuple[str, ...]]:
     """The network with its weights, and what is to be said of them."""
     import transformers
 
@@ -160,49 +158,61 @@ def _network(
 def _assembled(
     checked: Checked, digest: str, config: Any, tokenizer: Any, ready: Hosted, notes: tuple[str, ...]
 ) -> Model:
-    shape, settings = ready.shape, getattr(ready.model, "generation_config", None)
-    two = shape.architecture == "encoder-decoder"
-    ends = _ids(_said("eos_token_id", settings, config, tokenizer))
-    end = tokenizer.eos_token_id if tokenizer.eos_token_id in ends else next(iter(ends), NONE)
-    forced = _first(_said("forced_bos_token_id", settings, config)) if two else NONE
-    start = _first(_said("decoder_start_token_id", settings, config)) if two else NONE
-    start = start if start != NONE else _first(_said("bos_token_id", tokenizer, config))
-    pad = _first(_said("pad_token_id", settings, config, tokenizer))
-    pad = pad if pad != NONE or not two else max(end, 0)
-    if two and start == NONE:
-        raise ConfigError(
-            f"The configuration of {checked.name} names no decoder_start_token_id, so that it is not known what the "
-            "decoder reads first. Add it to config.json."
-        )
-    rows = _output_rows(ready)
-    if max(start, end, pad, forced) >= max(rows, shape.vocabulary):
-        raise ConfigError(
-            f"The configuration of {checked.name} names a token that its weights have no vector for. Copy the model's "
-            "own config.json and generation_config.json."
-        )
-    front = _front(tokenizer, forced) if two else ()
-    sizes = {"size": rows, "inputs": shape.vocabulary}
-    vocabulary = HostedTokenizer(tokenizer, start=start, end=end, pad=pad, front=front, **sizes)
-    where = str(ready.device)
-    cloze = type(ready.model).__name__.endswith("ForMaskedLM") and vocabulary.mask is not None
+    """A network and its tokenizer as what pages take."""
+    vocabulary, forced = _vocabulary(checked, config, tokenizer, ready)
+    where, name = str(ready.device), type(ready.model).__name__
+    restoring = name.endswith("ForMaskedLM")
+    cloze = restoring and vocabulary.mask is not None
     card = _card(checked, digest, ready, notes, cloze=cloze)
-    if shape.architecture == "encoder-decoder":
-        translator = HostedSeq2Seq(ready, pad, end, forced)
-        check_steps(translator, start, checked.name)
+    if ready.shape.architecture == "encoder-decoder":
+        translator = HostedSeq2Seq(ready, vocabulary.pad, vocabulary.end, forced)
+        check_steps(translator, vocabulary.start, checked.name)
         return Runner(card, translator, vocabulary, where)
-    if shape.architecture == "decoder":
+    if ready.shape.architecture == "decoder":
         from engine.huggingface.generating import generator_of_hosted
 
         decoder = HostedDecoder(ready)
-        check_steps(decoder, start, checked.name)
+        check_steps(decoder, vocabulary.start, checked.name)
         return generator_of_hosted(card, decoder, vocabulary, where)
     segments = int(getattr(config, "type_vocab_size", 0) or 0) > 1
-    network = HostedEncoder(ready, restores=type(ready.model).__name__.endswith("ForMaskedLM"), segments=segments)
+    network = HostedEncoder(ready, restores=restoring, segments=segments)
     if cloze:
         from engine.huggingface.restoring import cloze_of_hosted
 
         return cloze_of_hosted(card, network, vocabulary, where)
     return Reader(card, network, vocabulary, where)
+
+
+def _vocabulary(checked: Checked, config: Any, tokenizer: Any, ready: Hosted) -> tuple[HostedTokenizer, int]:
+    """The tokenizer with the ids that settings name, and the one that every output is forced to begin with (−1: none).
+
+    Raises:
+        ConfigError: it is not known what a decoder reads first, or the weights have no vector for one of the ids.
+    """
+    settings, two = getattr(ready.model, "generation_config", None), ready.shape.architecture == "encoder-decoder"
+    ends = _ids(_said("eos_token_id", settings, config, tokenizer))
+    end = tokenizer.eos_token_id if tokenizer.eos_token_id in ends else next(iter(ends), NONE)
+    pad = _first(_said("pad_token_id", settings, config, tokenizer))
+    start, forced = _first(_said("bos_token_id", tokenizer, config)), NONE
+    front: tuple[int, ...] = ()
+    if two:
+        pad = pad if pad != NONE else max(end, 0)
+        own = _first(_said("decoder_start_token_id", settings, config))
+        start, forced = own if own != NONE else start, _first(_said("forced_bos_token_id", settings, config))
+        if start == NONE:
+            raise ConfigError(
+                f"The configuration of {checked.name} names no decoder_start_token_id: what the decoder reads first "
+                "is not known. Add it to config.json."
+            )
+        front = (forced,) if forced != NONE else _front(tokenizer)
+    size, inputs = _output_rows(ready), ready.shape.vocabulary
+    if max(start, end, pad, forced) >= max(size, inputs):
+        raise ConfigError(
+            f"The configuration of {checked.name} names a token that its weights have no vector for. Copy the model's "
+            "own config.json and generation_config.json."
+        )
+    made = HostedTokenizer(tokenizer, start=start, end=end, pad=pad, size=size, inputs=inputs, front=front)
+    return made, forced
 
 
 def _output_rows(ready: Hosted) -> int:
@@ -212,10 +222,8 @@ def _output_rows(ready: Hosted) -> int:
     return int(rows[0]) if rows else ready.shape.vocabulary
 
 
-def _front(tokenizer: Any, forced: int) -> tuple[int, ...]:
-    """What every output begins with: the id that is forced, else what the tokenizer puts in front of one."""
-    if forced != NONE:
-        return (forced,)
+def _front(tokenizer: Any) -> tuple[int, ...]:
+    """What the tokenizer puts in front of every output."""
     special = {*tokenizer.all_special_ids} - {tokenizer.eos_token_id, tokenizer.unk_token_id}
     return tuple(takewhile(special.__contains__, tokenizer(text_target="a")["input_ids"]))
 
