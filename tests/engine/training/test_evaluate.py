@@ -260,7 +260,7 @@ class Pointing:
     The third looks at both alike. All look away from the nouns in every row that should not be read.
     """
 
-    model = SimpleNamespace(config=SimpleNamespace(attention_layers=lambda kind: 1, heads=3))
+    model = SimpleNamespace(config=SimpleNamespace(attention_layers=lambda kind: 1, attention_heads=lambda kind: 3))
 
     def translate(self, texts: list[str], report: Any) -> list[str]:
         return [FRENCH] * len(texts)
