@@ -23,11 +23,10 @@ from engine.map_checks import check_finite, check_maps
 from engine.models.bert import Bert, BertConfig
 from engine.runner import DTYPES, guard_memory, pick_device
 from engine.text import BOUNDARY, quoted
-from engine.types import AttentionMap, Tokens, Trace, TraceRequest
+from engine.types import NO_TOKENS, AttentionMap, Tokens, Trace, TraceRequest
 from engine.weights import CONFIG, TOKENIZER, WEIGHTS, from_json, load_weights, read_json, verify
 
 LONGEST = 4_096  # tokens of a model that says of no limit
-_NOTHING = Tokens("", (), (), (), (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +183,8 @@ class Cloze:
         return Trace(
             request=TraceRequest(self.card.identity, given.tokens.text, None, 0),
             source=given.tokens,
-            read=_NOTHING,
-            predicted=_NOTHING,
+            read=NO_TOKENS,
+            predicted=NO_TOKENS,
             translation="",
             maps={"encoder": self._map(weights, given.tokens)},
             token_logprobs=np.zeros(0, dtype=np.float32),

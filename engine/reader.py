@@ -15,12 +15,10 @@ from engine.huggingface.encoder import HostedEncoder
 from engine.map_checks import check_finite, check_maps
 from engine.model_card import ModelCard
 from engine.runner import guard_memory
-from engine.types import AttentionMap, Tokens, Trace, TraceRequest
+from engine.types import NO_TOKENS, AttentionMap, Tokens, Trace, TraceRequest
 
 if TYPE_CHECKING:
     from engine.huggingface.tokens import HostedTokenizer
-
-NOTHING = Tokens("", (), (), (), (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +82,8 @@ class Reader:
         return Trace(
             request=TraceRequest(self.card.identity, tokens.text, None, 0),
             source=tokens,
-            read=NOTHING,
-            predicted=NOTHING,
+            read=NO_TOKENS,
+            predicted=NO_TOKENS,
             translation="",
             maps={"encoder": AttentionMap("encoder", weights, tokens, tokens, source_name="", head_names=names)},
             token_logprobs=np.zeros(0, dtype=np.float32),

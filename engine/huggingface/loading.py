@@ -22,6 +22,7 @@ from engine.huggingface.seq2seq import HostedSeq2Seq
 from engine.huggingface.source import Located, Policy, kind_of, locate
 from engine.huggingface.stepping import check_steps
 from engine.huggingface.tokens import HostedTokenizer
+from engine.huggingface.vocabulary import NONE
 from engine.model_card import ModelCard
 from engine.reader import Reader
 from engine.runner import DTYPES, Runner, guard_memory, pick_device
@@ -34,7 +35,6 @@ Report = Callable[[float, str], None]
 LONGEST = 4096  # tokens of a text in a model that sees any number
 BLOCK = 1 << 24  # bytes between two reports
 HASHED, WOKEN, READ = 0.3, 0.4, 0.9  # shares of a load: after the checksum, the tokenizer, the weights
-NONE = -1
 log = logging.getLogger("saccade")
 
 

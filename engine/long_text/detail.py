@@ -16,7 +16,7 @@ from engine.long_text.passages import Range, check
 from engine.long_text.pooled import edges, pooled
 from engine.models.query_key import QueryKey
 from engine.reduce import select
-from engine.types import AttentionMap, Kind, Tokens, Trace, TraceRequest
+from engine.types import NO_TOKENS, AttentionMap, Kind, Tokens, Trace, TraceRequest
 
 if TYPE_CHECKING:
     from engine.reading import Reading
@@ -29,7 +29,6 @@ of 64 dimensions at 4,096 tokens, with a mask. Of a layer with more, the one hea
 
 LEAST_OUTSIDE = 0.005
 """Of a row: less than this would be said to be 0 %."""
-_NOTHING = Tokens("", (), (), (), (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +97,9 @@ class Window:
         """The window as ordinary views draw it: a text of its tokens, of which nothing was said or scored."""
         one, nothing = self.attention, np.zeros(0, dtype=np.float32)
         if one.kind == "encoder":
-            return Trace(request, one.key_tokens, _NOTHING, _NOTHING, "", {one.kind: one}, nothing)
-        source = one.key_tokens if one.kind == "cross" else _NOTHING
-        predicted = one.predicted_tokens or _NOTHING
+            return Trace(request, one.key_tokens, NO_TOKENS, NO_TOKENS, "", {one.kind: one}, nothing)
+        source = one.key_tokens if one.kind == "cross" else NO_TOKENS
+        predicted = one.predicted_tokens or NO_TOKENS
         return Trace(request, source, one.query_tokens, predicted, "", {one.kind: one}, nothing)
 
 

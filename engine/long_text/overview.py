@@ -130,7 +130,10 @@ class Overview:
         return int(layer), int(head)
 
     def _even(self, kind: Kind) -> float:
-        """Mean entropy of rows, in bits, that give the same weight to every key they may look at."""
+        """Mean entropy of rows, in bits, that give the same weight to every key; of a decoder, to all so far.
+
+        What a sliding window hides is counted too, so that a layer with one seems less broad than it is.
+        """
         keys = int(self.columns[kind][-1])
         allowed = np.arange(1, keys + 1) if kind == "decoder" else np.array([keys])
         return max(float(np.log2(allowed).mean()), 1e-9)

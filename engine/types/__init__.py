@@ -7,11 +7,12 @@ from engine.types.alignment import DecoderSteps, EncoderStates, LinkedPair
 from engine.types.beam import BeamNode, BeamTree, Hypothesis, NodeState
 from engine.types.connectivity import MASKED, ConnectedText, Connectivity, Suggestions
 from engine.types.language import Choice, Drawn, GenerationRequest, NextToken, Surprise
-from engine.types.trace import KINDS, AttentionMap, Kind, Measure, Tokens, Trace, TraceRequest
+from engine.types.trace import KINDS, NO_TOKENS, AttentionMap, Kind, Measure, Tokens, Trace, TraceRequest
 
 __all__ = [
     "KINDS",
     "MASKED",
+    "NO_TOKENS",
     "AttentionMap",
     "BeamNode",
     "BeamTree",

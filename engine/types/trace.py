@@ -135,6 +135,9 @@ class AttentionMap:
         return np.triu(np.ones(shape, dtype=bool), k=0 if own else 1)
 
 
+NO_TOKENS = Tokens("", (), (), (), (), ())
+
+
 def _first(tokens: Tokens) -> tuple[object, ...]:
     """What tells the first token of a text from another."""
     return tokens.spans[:1], tokens.special[:1], tokens.labels[:1]

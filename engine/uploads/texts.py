@@ -10,11 +10,10 @@ import numpy as np
 from engine.errors import InputError
 from engine.reduce import select
 from engine.text import quoted
-from engine.types import Kind, Tokens
+from engine.types import NO_TOKENS, Kind, Tokens
 from engine.uploads.tokens import FIELDS, tokens_of
 
 START, UNKNOWN = "<s>", "?"  # what the first row has read, and what the last one predicts, where a file does not say
-_NOTHING = Tokens("", (), (), (), (), ())
 
 
 def texts_of(
@@ -39,7 +38,7 @@ def texts_of(
             f"The maps are of two texts, and {quoted(found[0])} does not say of which. Give “source” and “target”, "
             'each a list of tokens or an object: {"source": {"tokens": [...], "special": [...]}}.'
         )
-    source = read = predicted = _NOTHING
+    source = read = predicted = NO_TOKENS
     notes: list[str] = []
     if "encoder" in weights or "cross" in weights:
         count = next(weights[kind].shape[3] for kind in ("encoder", "cross") if kind in weights)
